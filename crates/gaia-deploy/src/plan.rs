@@ -1,0 +1,83 @@
+//! What is to be done so that a cluster becomes what its blueprint says: pure, data, and the same every time.
+
+use std::fmt;
+
+use gaia_names::ClusterName;
+use serde::{Deserialize, Serialize};
+
+use crate::{Blueprint, Observed};
+
+/// A step's name, stable across plans: `store:postgres`, `service:chat-1`, `bundle:zombie-survival`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(pub String);
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What a step does with its resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It is not there and will be.
+    Create,
+    /// It is there and becomes different.
+    Change,
+    /// It is stopped and started.
+    Restart,
+    /// It goes away.
+    Remove,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its name.
+    pub id: StepId,
+    /// What it does.
+    pub action: Action,
+    /// Why.
+    pub why: String,
+    /// What does not work meanwhile; none if nobody notices.
+    pub down: Option<String>,
+}
+
+/// What is to be done, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The generation that it was made on; 0 if there was no cluster.
+    pub parent: u64,
+    /// The generation that it leads to; 0 for a destroy.
+    pub generation: u64,
+    /// The digest of the blueprint that it leads to; empty for a destroy.
+    pub blueprint: String,
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// What makes the observed cluster what the blueprint says. Pure.
+    #[must_use]
+    pub fn between(observed: &Observed, blueprint: &Blueprint) -> Self {
+        let _ = (observed, blueprint);
+        todo!()
+    }
+
+    /// What makes the observed cluster go away, with its data. Pure. Empty if there is nothing.
+    #[must_use]
+    pub fn destroying(observed: &Observed) -> Self {
+        let _ = observed;
+        todo!()
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}

@@ -1,0 +1,3 @@
+//! Where clusters run. Today: processes on this machine.
+
+pub mod local;

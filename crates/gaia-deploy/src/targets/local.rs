@@ -1,0 +1,4 @@
+//! Clusters as processes on this machine.
+
+pub mod stores;
+pub mod supervisor;

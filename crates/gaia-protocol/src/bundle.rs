@@ -1,0 +1,161 @@
+//! The checked game as services get it: one JSON document.
+
+use std::collections::BTreeMap;
+
+use gaia_names::{GameId, PersonaId};
+use serde::{Deserialize, Serialize};
+
+/// A checked game. Whoever holds one need not check again: `gaia-spec` is the only maker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// Which game.
+    pub game: GameId,
+    /// Counts up with every change; the highest wins. 0 until apply has numbered it.
+    pub generation: u64,
+    /// The game's name for people.
+    pub name: String,
+    /// What kind of world it is, for prompts: `post-apocalyptic`.
+    pub theme: String,
+    /// How all its characters are, for prompts: `urgent, survival-focused`.
+    pub personality: Option<String>,
+    /// The promise about the first useful output, in milliseconds.
+    pub response_time_target_ms: u32,
+    /// How many recent messages (a player's and a persona's each count as one) go into a prompt.
+    pub context_window: u16,
+    /// The characters, in the order of the config.
+    pub personas: Vec<Persona>,
+    /// Where replies may come from, best first. The offline route is always last and not in this list.
+    pub routes: Vec<Route>,
+    /// Tool servers that personas may be allowed to use.
+    pub tool_servers: Vec<ToolServer>,
+    /// The config's features: `true` for those that are wanted.
+    pub features: BTreeMap<String, bool>,
+}
+
+/// An AI character.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Persona {
+    /// Its name in paths; the file's name.
+    pub id: PersonaId,
+    /// Its name in the game.
+    pub name: String,
+    /// What it is in the game.
+    pub role: String,
+    /// How it speaks.
+    pub voice: String,
+    /// The prompt: the body of its file.
+    pub prompt: String,
+    /// What players come to say and the lines for it. Reserved intents (see [`reserved`]) are present with the
+    /// built-in examples where the author gave lines only.
+    pub intents: Vec<Intent>,
+    /// What it knows, with the lines that tell it.
+    pub facts: Vec<Fact>,
+    /// Exchanges that show its manner, for prompts.
+    pub examples: Vec<Example>,
+    /// The tools it may use: `server` or `server.tool`.
+    pub tools: Vec<String>,
+    /// What bounds its replies.
+    pub limits: Limits,
+}
+
+/// Something that players say, and what the persona answers without a model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Its name in the file: `greeting`.
+    pub name: String,
+    /// Ways in which players say it. Empty only for intents that no player's line calls for, such as `fallback`.
+    pub when: Vec<String>,
+    /// Lines of the persona, any of which fits. May hold [`slots`].
+    pub say: Vec<String>,
+}
+
+/// A piece of knowledge and the lines that tell it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// Its name in the file: `pharmacy`.
+    pub name: String,
+    /// Ways in which players ask for it.
+    pub when: Vec<String>,
+    /// Lines that tell it, any of which fits. May hold [`slots`].
+    pub say: Vec<String>,
+}
+
+/// An exchange that shows a persona's manner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Example {
+    /// What a player says.
+    pub player: String,
+    /// What the persona answers.
+    pub reply: String,
+}
+
+/// What bounds a persona's replies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// The most tokens of one reply.
+    pub reply_tokens: u32,
+    /// What the persona must not talk about, for prompts.
+    pub avoid: Vec<String>,
+}
+
+/// A place that replies come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Its name in the config, in replies and in metrics.
+    pub name: String,
+    /// Which wire format it speaks.
+    pub provider: Provider,
+    /// Where: `https://api.anthropic.com`, `http://127.0.0.1:11434/v1`.
+    pub base_url: String,
+    /// Which model.
+    pub model: String,
+    /// The name under which the service's settings hold its key; absent for an endpoint without one.
+    pub key: Option<String>,
+    /// How long the first token may take before the next route is tried, in milliseconds.
+    pub first_token_ms: u32,
+    /// How long the stream may be silent after that, in milliseconds.
+    pub silence_ms: u32,
+}
+
+/// A wire format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// Anthropic's Messages.
+    Anthropic,
+    /// OpenAI's chat completions: OpenAI, Ollama, vLLM, llama-server and many others.
+    Openai,
+}
+
+/// A tool server as the config names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolServer {
+    /// Its name.
+    pub name: String,
+    /// Whether this version of Gaia can run it.
+    pub is_available: bool,
+}
+
+/// Intents whose meaning is built in. A persona's author gives lines; the examples are ours where the author has
+/// none.
+pub mod reserved {
+    /// Said when nothing else fits. Every persona has it.
+    pub const FALLBACK: &str = "fallback";
+    /// Said when the player asks what the persona remembers and there is something: lines hold `{earlier}`.
+    pub const RECALL: &str = "recall";
+    /// Said when the player asks what the persona remembers and there is nothing.
+    pub const RECALL_NOTHING: &str = "recall_nothing";
+    /// Said when the player says their name: lines may hold `{player}`.
+    pub const NAME_GIVEN: &str = "name_given";
+    /// Said when the player greets.
+    pub const GREETING: &str = "greeting";
+}
+
+/// Words in braces that a line may hold and that are filled in when it is said.
+pub mod slots {
+    /// The player's name, as they gave it in the conversation, else their display name is not known: a line with this
+    /// slot is not chosen while there is no name.
+    pub const PLAYER: &str = "{player}";
+    /// What the player said earlier in the conversation. Only in `recall`.
+    pub const EARLIER: &str = "{earlier}";
+}

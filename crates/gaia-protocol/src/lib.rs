@@ -1,0 +1,12 @@
+//! What players and services say to each other: envelopes, subjects, error codes; no I/O.
+
+pub mod auth;
+pub mod bundle;
+pub mod chat;
+mod fault;
+pub mod realtime;
+pub mod settings;
+pub mod subjects;
+
+pub use fault::{ErrorCode, Fault};
+pub use subjects::Request;

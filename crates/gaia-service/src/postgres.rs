@@ -1,0 +1,153 @@
+//! Connections to Postgres: a small pool per game, idle to zero.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use gaia_protocol::{ErrorCode, Fault, settings::PostgresAccess};
+use tokio_postgres::{NoTls, error::SqlState};
+
+use crate::Tasks;
+
+/// How long a connection may be unused before it is closed, so that fifty quiet games fit one server.
+const IDLE: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_secs(2);
+
+/// One game's connections.
+#[derive(Clone)]
+pub struct Postgres {
+    pool: Pool,
+}
+
+/// Why a question to Postgres has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresFault {
+    /// No connection could be had, or it broke.
+    #[error("postgres cannot be reached")]
+    Lost(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Every connection was in use for too long.
+    #[error("all connections to postgres are in use")]
+    Busy,
+    /// Postgres answered with an error: a bug of ours, or a constraint that the caller must handle.
+    #[error("postgres refused the statement")]
+    Refused(#[source] tokio_postgres::Error),
+}
+
+impl PostgresFault {
+    /// The constraint that a statement violated, where that is what happened.
+    #[must_use]
+    pub fn violated(&self) -> Option<&str> {
+        match self {
+            Self::Refused(error) => error.as_db_error()?.constraint(),
+            Self::Lost(_) | Self::Busy => None,
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for PostgresFault {
+    fn from(error: tokio_postgres::Error) -> Self {
+        // A server that stops or starts refuses with class 57 (operator intervention), 53 (resources) or 08.
+        let is_away = match error.code() {
+            None => error.as_db_error().is_none(),
+            Some(code) => {
+                matches!(code.code().get(..2), Some("08" | "53"))
+                    || code.code().starts_with("57P")
+                    || *code == SqlState::IO_ERROR
+            }
+        };
+        if is_away {
+            Self::Lost(Box::new(error))
+        } else {
+            Self::Refused(error)
+        }
+    }
+}
+
+impl From<PoolError> for PostgresFault {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Timeout(deadpool_postgres::TimeoutType::Wait) => Self::Busy,
+            PoolError::Backend(error) => error.into(),
+            other => Self::Lost(Box::new(other)),
+        }
+    }
+}
+
+impl From<PostgresFault> for Fault {
+    fn from(fault: PostgresFault) -> Self {
+        let chain = crate::telemetry::chain(&fault);
+        match fault {
+            PostgresFault::Lost(_) => {
+                tracing::warn!(error = %chain, "postgres is away: {chain}");
+                Self::new(
+                    ErrorCode::Unavailable,
+                    "The game's database is away; try again shortly.",
+                )
+                .retry_after_ms(1_000)
+            }
+            PostgresFault::Busy => {
+                Self::new(ErrorCode::Overloaded, "The game is busy; try again shortly.").retry_after_ms(500)
+            }
+            PostgresFault::Refused(_) => {
+                tracing::error!(error = %chain, "postgres refused a statement: {chain}");
+                ErrorCode::Internal.into()
+            }
+        }
+    }
+}
+
+impl Postgres {
+    /// Prepares the pool; connects only when it is first used.
+    #[must_use]
+    pub fn new(access: &PostgresAccess, tasks: &Tasks) -> Self {
+        let mut config = tokio_postgres::Config::new();
+        config
+            .host(&access.host)
+            .port(access.port)
+            .dbname(&access.database)
+            .user(&access.user)
+            .password(access.password.expose())
+            .application_name(&access.user)
+            .connect_timeout(WAIT);
+        let recycling_method = RecyclingMethod::Fast;
+        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method });
+        let pool = Pool::builder(manager)
+            .max_size(access.connections.max(1))
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(WAIT))
+            .create_timeout(Some(WAIT))
+            .build()
+            .expect("a pool with timeouts has a runtime");
+        tasks.spawn(close_idle(pool.clone(), tasks.clone()));
+        Self { pool }
+    }
+
+    /// A connection of one's own until it is dropped. Statements: `prepare_cached`.
+    ///
+    /// # Errors
+    ///
+    /// Where Postgres is away or every connection stays in use.
+    pub async fn client(&self) -> Result<Object, PostgresFault> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// Whether Postgres answers.
+    ///
+    /// # Errors
+    ///
+    /// What is in the way.
+    pub async fn check(&self) -> Result<(), PostgresFault> {
+        self.client().await?.simple_query("SELECT 1").await?;
+        Ok(())
+    }
+}
+
+async fn close_idle(pool: Pool, tasks: Tasks) {
+    loop {
+        tokio::select! {
+            () = tasks.draining() => return,
+            () = tokio::time::sleep(IDLE / 4) => {
+                pool.retain(|_, metrics| metrics.last_used() < IDLE);
+            }
+        }
+    }
+}

@@ -1,11 +1,27 @@
 //! Carrying out exactly a plan, step by step, so that any step may be killed and run again.
 
+mod journal;
+mod lock;
+
 use std::{fmt, path::PathBuf, time::Duration};
 
 use gaia_names::ClusterName;
 use serde::Serialize;
 
-use crate::{Blueprint, DeployError, Home, Plan, StepId};
+use self::{journal::Journal, lock::ClusterLock};
+use crate::{
+    Blueprint, ClusterFolder, DeployError, Home, Plan, StepId,
+    error::with_cause,
+    observe,
+    plan::ids::{FOLDER, PROCESSES, PROOF},
+    targets::local::{
+        destroying, files,
+        place::Place,
+        record::{Life, Record},
+        running,
+        work::Work,
+    },
+};
 
 /// The `gaia` binary, which apply starts with another word: `<program> serve chat --settings <file>` and
 /// `<program> serve supervisor --cluster <folder>`.
@@ -59,7 +75,10 @@ pub struct ApplyOptions<'a> {
 
 impl fmt::Debug for ApplyOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApplyOptions").field("program", &self.program).field("command", &self.command).finish()
+        f.debug_struct("ApplyOptions")
+            .field("program", &self.program)
+            .field("command", &self.command)
+            .finish()
     }
 }
 
@@ -86,8 +105,95 @@ pub async fn apply(
     blueprint: &Blueprint,
     options: ApplyOptions<'_>,
 ) -> Result<Applied, DeployError> {
-    let _ = (home, plan, blueprint, options);
-    todo!()
+    if plan.blueprint != blueprint.digest || plan.cluster != blueprint.cluster {
+        return Err(DeployError::OtherBlueprint);
+    }
+    let folder = home.cluster(&plan.cluster);
+    Place::paths(folder.path()).check()?;
+    let _lock = ClusterLock::take(home, &plan.cluster, &options.command)?;
+    let found = Record::read(&folder)?;
+    refuse_stale(plan, found.as_ref())?;
+    if plan.is_empty() {
+        return Ok(Applied {
+            cluster: plan.cluster.clone(),
+            generation: plan.generation,
+            steps: Vec::new(),
+        });
+    }
+    let record = begin(&folder, found, blueprint)?;
+    let mut journal = Journal::new(options.on_event, options.command, plan.steps.len());
+    let mut work = Work::new(
+        home,
+        &folder,
+        blueprint,
+        record,
+        &options.program,
+        options.first_gateway_port,
+    )?;
+    for step in &plan.steps {
+        journal.begin(step, Some((&mut work.record, &folder)))?;
+        match work.carry_out(step).await {
+            Ok(made) => journal.end(step, Some((&mut work.record, &folder)), made)?,
+            Err(fault) => {
+                journal.fail(step, &fault);
+                return Err(fault);
+            }
+        }
+    }
+    work.record.applied = Some(blueprint.clone());
+    work.record.write(&folder)?;
+    Ok(Applied {
+        cluster: plan.cluster.clone(),
+        generation: plan.generation,
+        steps: journal.done(),
+    })
+}
+
+fn refuse_stale(plan: &Plan, found: Option<&Record>) -> Result<(), DeployError> {
+    let found = found.map_or(0, |record| record.generation);
+    if found == plan.parent {
+        return Ok(());
+    }
+    Err(DeployError::Stale {
+        cluster: plan.cluster.clone(),
+        planned: plan.parent,
+        found,
+    })
+}
+
+/// Writes down what is about to become of the cluster, its numbers above all, before anything does.
+fn begin(folder: &ClusterFolder, found: Option<Record>, blueprint: &Blueprint) -> Result<Record, DeployError> {
+    let is_new = found.is_none();
+    let place = Place::paths(folder.path());
+    if is_new && (place.postgres_data().exists() || folder.secrets().exists()) {
+        return Err(DeployError::Input(format!(
+            "{} holds a cluster's data without its record, cluster.json; put that back, or run `gaia destroy {}`",
+            folder.path().display(),
+            blueprint.cluster
+        )));
+    }
+    let mut record = found.unwrap_or_else(|| Record::new(blueprint.cluster.clone()));
+    // A destroy that was begun is ended first; the step that does it sets this.
+    if record.life == Life::Stopped {
+        record.life = Life::Up;
+    }
+    record.generation = blueprint.generation;
+    record.digest.clone_from(&blueprint.digest);
+    for (game, own) in &blueprint.games {
+        record
+            .bundles
+            .insert(game.clone(), (own.bundle.generation, own.bundle_digest.clone()));
+    }
+    record.bundles.retain(|game, _| blueprint.games.contains_key(game));
+    files::make_folder(folder.path(), if is_new { 0o700 } else { mode_of(folder)? }, None)?;
+    record.write(folder)?;
+    Ok(record)
+}
+
+fn mode_of(folder: &ClusterFolder) -> Result<u32, DeployError> {
+    use std::os::unix::fs::PermissionsExt;
+    let found = std::fs::metadata(folder.path()).map_err(DeployError::file("look at", folder.path()))?;
+    Ok(found.permissions().mode() & 0o777)
 }
 
 /// Carries out a plan of [`Plan::destroying`] and proves that nothing is left.
@@ -96,8 +202,44 @@ pub async fn apply(
 ///
 /// As [`apply`]; and if something is left.
 pub async fn destroy(home: &Home, plan: &Plan, options: ApplyOptions<'_>) -> Result<Applied, DeployError> {
-    let _ = (home, plan, options);
-    todo!()
+    if !plan.blueprint.is_empty() || plan.generation != 0 {
+        return Err(DeployError::OtherBlueprint);
+    }
+    let folder = home.cluster(&plan.cluster);
+    let lock = ClusterLock::take(home, &plan.cluster, &options.command)?;
+    // A record that cannot be read must not keep the cluster from being destroyed.
+    let mut record = Record::read(&folder).unwrap_or_default();
+    if record.is_some() {
+        refuse_stale(plan, record.as_ref())?;
+    }
+    let mut journal = Journal::new(options.on_event, options.command, plan.steps.len());
+    if let Some(record) = &mut record {
+        record.life = Life::Destroying;
+        record.write(&folder)?;
+    }
+    for step in &plan.steps {
+        journal.begin(step, record.as_mut().map(|record| (record, &folder)))?;
+        let outcome = match step.id.0.as_str() {
+            PROCESSES => destroying::stop_all(&folder).await,
+            FOLDER => destroying::remove(&folder),
+            PROOF => destroying::prove(&folder),
+            _ => Err(DeployError::OtherBlueprint),
+        };
+        if let Err(fault) = outcome {
+            journal.fail(step, &fault);
+            return Err(fault);
+        }
+        if !folder.path().exists() {
+            record = None;
+        }
+        journal.end(step, record.as_mut().map(|record| (record, &folder)), None)?;
+    }
+    lock.remove();
+    Ok(Applied {
+        cluster: plan.cluster.clone(),
+        generation: 0,
+        steps: journal.done(),
+    })
 }
 
 /// Stops all processes of a cluster and keeps its data. Nothing happens if it is stopped already.
@@ -106,8 +248,21 @@ pub async fn destroy(home: &Home, plan: &Plan, options: ApplyOptions<'_>) -> Res
 ///
 /// If there is no such cluster, somebody else is at work on it, or a process does not end.
 pub async fn stop(home: &Home, cluster: &ClusterName, options: ApplyOptions<'_>) -> Result<(), DeployError> {
-    let _ = (home, cluster, options);
-    todo!()
+    let folder = home.cluster(cluster);
+    if !folder.path().exists() {
+        return Err(DeployError::NoSuchCluster {
+            cluster: cluster.clone(),
+            home: home.path().to_owned(),
+        });
+    }
+    let _lock = ClusterLock::take(home, cluster, &options.command)?;
+    if let Some(mut record) = Record::read(&folder)?
+        && record.life == Life::Up
+    {
+        record.life = Life::Stopped;
+        record.write(&folder)?;
+    }
+    destroying::stop_all(&folder).await
 }
 
 /// Restarts one process (`chat-1`, `redis`), or all instances of a service (`chat`), and waits until it is ready.
@@ -121,6 +276,51 @@ pub async fn restart(
     process: &str,
     options: ApplyOptions<'_>,
 ) -> Result<(), DeployError> {
-    let _ = (home, cluster, process, options);
-    todo!()
+    let folder = home.cluster(cluster);
+    if !folder.path().exists() {
+        return Err(DeployError::NoSuchCluster {
+            cluster: cluster.clone(),
+            home: home.path().to_owned(),
+        });
+    }
+    let _lock = ClusterLock::take(home, cluster, &options.command)?;
+    let observed = observe(home, cluster).await?;
+    let is_meant = |name: &str| name == process || name.strip_prefix(process).is_some_and(|rest| rest.starts_with('-'));
+    let meant: Vec<&String> = observed.processes.keys().filter(|name| is_meant(name)).collect();
+    if meant.is_empty() {
+        let known = observed
+            .processes
+            .keys()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ");
+        return Err(DeployError::NoSuchProcess {
+            cluster: cluster.clone(),
+            process: process.to_owned(),
+            known,
+        });
+    }
+    for (index, name) in meant.iter().enumerate() {
+        let step = StepId((*name).clone());
+        let begun = std::time::Instant::now();
+        let why = "it was asked for".to_owned();
+        (options.on_event)(Event::Started {
+            step: step.clone(),
+            number: index + 1,
+            of: meant.len(),
+            why,
+        });
+        let outcome = running::restart(&observed, name).await;
+        let elapsed = begun.elapsed();
+        (options.on_event)(match &outcome {
+            Ok(()) => Event::Done { step, elapsed },
+            Err(fault) => Event::Failed {
+                step,
+                elapsed,
+                error: with_cause(fault),
+            },
+        });
+        outcome?;
+    }
+    Ok(())
 }

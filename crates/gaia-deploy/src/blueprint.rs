@@ -39,7 +39,12 @@ impl ClusterInput {
     #[must_use]
     pub fn dedicated(game: GameInput) -> Self {
         let name = ClusterName::from(&game.bundle.game);
-        Self { name, games: vec![game], replicas: BTreeMap::new(), inference: None }
+        Self {
+            name,
+            games: vec![game],
+            replicas: BTreeMap::new(),
+            inference: None,
+        }
     }
 }
 
@@ -107,23 +112,40 @@ impl Blueprint {
             games: BTreeMap::new(),
             replicas: replicas(&input.replicas)?,
             digest: String::new(),
-            credentials: Credentials { route_keys: BTreeMap::new(), inference: input.inference },
+            credentials: Credentials {
+                route_keys: BTreeMap::new(),
+                inference: input.inference,
+            },
         };
         for game in input.games {
             let id = game.bundle.game.clone();
             let numbered = number(game.bundle, parent.bundles.get(&id));
             if blueprint.games.insert(id.clone(), numbered).is_some() {
-                return Err(DeployError::Input(format!("game `{id}` is in cluster `{}` twice", blueprint.cluster)));
+                return Err(DeployError::Input(format!(
+                    "game `{id}` is in cluster `{}` twice",
+                    blueprint.cluster
+                )));
             }
             blueprint.credentials.route_keys.insert(id, game.route_keys);
         }
         if blueprint.games.is_empty() {
-            return Err(DeployError::Input(format!("cluster `{}` has no game", blueprint.cluster)));
+            return Err(DeployError::Input(format!(
+                "cluster `{}` has no game",
+                blueprint.cluster
+            )));
         }
         blueprint.digest = blueprint.content_digest();
         let is_same = parent.generation > 0 && parent.digest == blueprint.digest;
-        blueprint.generation = if is_same { parent.generation } else { parent.generation + 1 };
-        blueprint.parent = if is_same { parent.generation.saturating_sub(1) } else { parent.generation };
+        blueprint.generation = if is_same {
+            parent.generation
+        } else {
+            parent.generation + 1
+        };
+        blueprint.parent = if is_same {
+            parent.generation.saturating_sub(1)
+        } else {
+            parent.generation
+        };
         Ok(blueprint)
     }
 

@@ -180,7 +180,9 @@ pub enum DeployError {
         why: String,
     },
     /// The gateway did not take a bundle.
-    #[error("the gateway did not take the bundle of `{game}`: {why}; `gaia logs` shows more, and `gaia up` tries again")]
+    #[error(
+        "the gateway did not take the bundle of `{game}`: {why}; `gaia logs` shows more, and `gaia up` tries again"
+    )]
     Publish {
         /// The game.
         game: String,
@@ -226,6 +228,24 @@ impl DeployError {
 
     /// For `map_err` on system calls.
     pub(crate) fn system(doing: &'static str) -> impl FnOnce(rustix::io::Errno) -> Self {
-        move |source| Self::System { doing, source: source.into() }
+        move |source| Self::System {
+            doing,
+            source: source.into(),
+        }
     }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn with_cause(fault: &dyn std::error::Error) -> String {
+    let mut text = fault.to_string();
+    let mut cause = fault.source();
+    while let Some(next) = cause {
+        let more = next.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = next.source();
+    }
+    text
 }

@@ -24,7 +24,9 @@ impl Home {
     /// If the current folder is gone.
     pub fn at(path: impl AsRef<Path>) -> Result<Self, DeployError> {
         let path = path.as_ref();
-        std::path::absolute(path).map(Self).map_err(DeployError::file("find", path))
+        std::path::absolute(path)
+            .map(Self)
+            .map_err(DeployError::file("find", path))
     }
 
     /// Where home is when nobody says otherwise: `/var/lib/gaia` for root, else `$XDG_STATE_HOME/gaia`, else
@@ -35,7 +37,9 @@ impl Home {
             return Some(PathBuf::from("/var/lib/gaia"));
         }
         let state = xdg_state_home.filter(|path| path.is_absolute()).map(Path::to_owned);
-        state.or_else(|| user_home.map(|home| home.join(".local/state"))).map(|state| state.join("gaia"))
+        state
+            .or_else(|| user_home.map(|home| home.join(".local/state")))
+            .map(|state| state.join("gaia"))
     }
 
     /// The folder itself.
@@ -47,7 +51,10 @@ impl Home {
     /// One cluster's folder, whether it exists or not.
     #[must_use]
     pub fn cluster(&self, name: &ClusterName) -> ClusterFolder {
-        ClusterFolder { root: self.0.join("clusters").join(name.as_str()), name: name.clone() }
+        ClusterFolder {
+            root: self.0.join("clusters").join(name.as_str()),
+            name: name.clone(),
+        }
     }
 
     /// The clusters that have a folder here, by name.
@@ -60,7 +67,13 @@ impl Home {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(DeployError::File { doing: "read", path: folder, source }),
+            Err(source) => {
+                return Err(DeployError::File {
+                    doing: "read",
+                    path: folder,
+                    source,
+                });
+            }
         };
         let mut names: Vec<ClusterName> = entries
             .filter_map(Result::ok)
@@ -93,7 +106,9 @@ impl ClusterFolder {
     pub fn at(path: &Path) -> Result<Self, DeployError> {
         let root = std::path::absolute(path).map_err(DeployError::file("find", path))?;
         let last = root.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let name = last.parse().map_err(|fault| DeployError::Input(format!("{}: {fault}", path.display())))?;
+        let name = last
+            .parse()
+            .map_err(|fault| DeployError::Input(format!("{}: {fault}", path.display())))?;
         Ok(Self { root, name })
     }
 
@@ -165,7 +180,11 @@ impl ClusterFolder {
 /// Refuses a path that is too long for a Unix socket.
 pub(crate) fn fits_a_socket(path: PathBuf) -> Result<PathBuf, DeployError> {
     let length = path.as_os_str().len();
-    if length > LONGEST_SOCKET_PATH { Err(DeployError::SocketPath { path, length }) } else { Ok(path) }
+    if length > LONGEST_SOCKET_PATH {
+        Err(DeployError::SocketPath { path, length })
+    } else {
+        Ok(path)
+    }
 }
 
 #[cfg(test)]
@@ -178,12 +197,17 @@ mod tests {
         assert_eq!(usual(true, None), Some("/var/lib/gaia".into()));
         assert_eq!(usual(false, None), Some("/home/ada/.local/state/gaia".into()));
         assert_eq!(usual(false, Some("/state")), Some("/state/gaia".into()));
-        assert_eq!(usual(false, Some("relative")), Some("/home/ada/.local/state/gaia".into()));
+        assert_eq!(
+            usual(false, Some("relative")),
+            Some("/home/ada/.local/state/gaia".into())
+        );
     }
 
     #[test]
     fn a_socket_path_that_is_too_long_names_gaia_home() {
-        let fault = fits_a_socket(PathBuf::from(format!("/{}", "a".repeat(100)))).unwrap_err().to_string();
+        let fault = fits_a_socket(PathBuf::from(format!("/{}", "a".repeat(100))))
+            .unwrap_err()
+            .to_string();
         assert!(fault.contains("101 bytes") && fault.contains("GAIA_HOME"), "{fault}");
     }
 }

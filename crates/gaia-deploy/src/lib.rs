@@ -18,7 +18,7 @@ pub use blueprint::{Blueprint, ClusterInput, Credentials, GameBlueprint, GameInp
 pub use doctor::{Finding, FindingState, doctor};
 pub use error::DeployError;
 pub use home::{ClusterFolder, Home};
-pub use observe::{Observed, ObservedInstance, ObservedProcess, observe};
+pub use observe::{Observed, ObservedProcess, observe};
 pub use plan::{Action, Plan, Step, StepId};
 pub use status::{ClusterState, ClusterStatus, GameStatus, ProcessStatus, SupervisorStatus, list, status};
 pub use targets::local::{self, supervisor::supervise};

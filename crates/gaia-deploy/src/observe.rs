@@ -1,37 +1,109 @@
 //! What is there: read from the cluster's own files, the processes and the stores. Nothing is changed.
 
-use gaia_names::ClusterName;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Blueprint, DeployError, Home, Parent};
+use chrono::{DateTime, Utc};
+use gaia_names::{ClusterName, GameId, Service, Store};
+use gaia_protocol::chat::BundleInUse;
+use tokio::task::JoinSet;
+
+use crate::{
+    Blueprint, ClusterFolder, DeployError, Home, Parent,
+    error::with_cause,
+    targets::local::{
+        files, nats, ops,
+        place::Place,
+        ports, postgres,
+        processes::ProcessId,
+        record::{Life, Record},
+        redis,
+        secrets::Secrets,
+        supervisor::{
+            desired,
+            report::{ProcessState, Report},
+        },
+    },
+};
 
 /// A cluster as it was found.
 #[derive(Clone, Debug)]
 pub struct Observed {
     /// Which.
     pub cluster: ClusterName,
+    /// The supervisor, if it runs.
+    pub supervisor: Option<ObservedProcess>,
+    /// The processes that should run, or do.
+    pub processes: BTreeMap<String, ObservedProcess>,
+    pub(crate) folder: ClusterFolder,
+    pub(crate) is_there: bool,
+    pub(crate) record: Option<Record>,
+    pub(crate) secrets: Option<Secrets>,
+    /// The settings of each instance as they stand in its file.
+    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) bundles_in_use: BTreeMap<GameId, Result<BundleInUse, String>>,
+    /// Recorded ports that somebody else has taken while nobody of ours used them.
+    pub(crate) lost_ports: BTreeSet<u16>,
+    /// Files of the cluster that cannot be read.
+    pub(crate) faults: Vec<String>,
 }
-#[derive(Clone, Debug)]
-pub struct ObservedInstance {}
-#[derive(Clone, Debug)]
-pub struct ObservedProcess {}
+
+/// A process as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedProcess {
+    /// Its process id, if it runs.
+    pub pid: Option<u32>,
+    /// Since when it is as it is, as the supervisor says.
+    pub since: Option<DateTime<Utc>>,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// How it ended the last time.
+    pub last_exit: Option<String>,
+    /// Whether it has all that it needs; else what is missing.
+    pub readiness: Result<(), String>,
+    /// Its memory in bytes.
+    pub memory_bytes: Option<u64>,
+    /// What it was told when it started.
+    pub(crate) revision: String,
+}
 
 impl Observed {
     /// What a new blueprint follows.
     #[must_use]
     pub fn parent(&self) -> Parent {
-        todo!()
+        let mut parent = self.record.as_ref().map(Record::parent).unwrap_or_default();
+        // What somebody else has published past us counts too, or ours would be taken for old.
+        for (game, used) in &self.bundles_in_use {
+            if let (Ok(used), Some(newest)) = (used, parent.bundles.get_mut(game))
+                && used.generation > newest.0
+            {
+                *newest = (used.generation, String::new());
+            }
+        }
+        parent
     }
 
-    /// Whether there is such a cluster.
+    /// Whether there is such a cluster, or something left of it.
     #[must_use]
     pub fn exists(&self) -> bool {
-        todo!()
+        self.is_there
     }
 
     /// The blueprint that was last applied in full, without its credentials.
     #[must_use]
     pub fn applied(&self) -> Option<&Blueprint> {
-        todo!()
+        self.record.as_ref().and_then(|record| record.applied.as_ref())
+    }
+
+    pub(crate) fn is_meant_to_run(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.life == Life::Up)
+    }
+}
+
+impl ObservedProcess {
+    /// Whether it runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.pid.is_some()
     }
 }
 
@@ -41,6 +113,186 @@ impl Observed {
 ///
 /// If its files cannot be read.
 pub async fn observe(home: &Home, cluster: &ClusterName) -> Result<Observed, DeployError> {
-    let _ = (home, cluster);
-    todo!()
+    let folder = home.cluster(cluster);
+    // What cannot be read is shown and counts as missing, so that a broken cluster can be looked at and destroyed.
+    let mut faults = Vec::new();
+    let record = Record::read(&folder).unwrap_or_else(|fault| note(&mut faults, &fault));
+    let secrets = files::read_json(&folder.secrets(), "a cluster's secrets");
+    let secrets: Option<Secrets> = secrets.unwrap_or_else(|fault| note(&mut faults, &fault));
+    let report = files::read_json(&folder.observed(), "the supervisor's report");
+    let report: Option<Report> = report.unwrap_or_else(|fault| note(&mut faults, &fault));
+    let mut observed = Observed {
+        cluster: cluster.clone(),
+        is_there: folder.path().exists(),
+        supervisor: report.as_ref().and_then(supervisor),
+        processes: processes(&folder, report.as_ref())?,
+        settings: BTreeMap::new(),
+        bundles_in_use: BTreeMap::new(),
+        lost_ports: BTreeSet::new(),
+        folder,
+        record,
+        secrets,
+        faults,
+    };
+    observed.read_settings()?;
+    observed.ask_for_readiness().await;
+    observed.ask_for_bundles().await;
+    observed.look_for_lost_ports();
+    Ok(observed)
+}
+
+impl Observed {
+    fn read_settings(&mut self) -> Result<(), DeployError> {
+        let instances = self.record.iter().flat_map(|record| record.instances.keys());
+        for instance in instances {
+            if let Some(bytes) = files::read(&self.folder.settings(instance))? {
+                self.settings
+                    .insert(instance.clone(), String::from_utf8_lossy(&bytes).into_owned());
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask_for_readiness(&mut self) {
+        let mut asked = JoinSet::new();
+        for name in self
+            .processes
+            .iter()
+            .filter(|(_, process)| process.is_running())
+            .map(|(name, _)| name.clone())
+        {
+            let (folder, secrets) = (self.folder.clone(), self.secrets.clone());
+            let ports = self
+                .record
+                .as_ref()
+                .map(|record| record.ports.clone())
+                .unwrap_or_default();
+            asked.spawn(async move {
+                let answer = readiness(&folder, secrets.as_ref(), &ports, &name).await;
+                (name, answer)
+            });
+        }
+        while let Some(answered) = asked.join_next().await {
+            if let Ok((name, answer)) = answered
+                && let Some(process) = self.processes.get_mut(&name)
+            {
+                process.readiness = answer;
+            }
+        }
+    }
+
+    async fn ask_for_bundles(&mut self) {
+        let (Some(record), Some(secrets)) = (&self.record, &self.secrets) else {
+            return;
+        };
+        let Some(port) = self.gateway_ops_port() else { return };
+        for game in record.bundles.keys() {
+            if let Some(own) = secrets.games.get(game) {
+                let answer = ops::in_use(port, game, &own.admin_token).await;
+                self.bundles_in_use.insert(game.clone(), answer);
+            }
+        }
+    }
+
+    /// Where a gateway that runs is asked.
+    pub(crate) fn gateway_ops_port(&self) -> Option<u16> {
+        let prefix = format!("{}-", Service::Gateway);
+        let mut running = self
+            .processes
+            .iter()
+            .filter(|(name, process)| name.starts_with(&prefix) && process.is_running());
+        running.find_map(|(name, _)| self.record.as_ref()?.ports.ops.get(name).copied())
+    }
+
+    fn look_for_lost_ports(&mut self) {
+        let Some(record) = &self.record else { return };
+        let is_running = |name: &str| self.processes.get(name).is_some_and(ObservedProcess::is_running);
+        let a_gateway_runs = self.gateway_ops_port().is_some();
+        let nats = record.ports.nats.filter(|_| !is_running(Store::Nats.as_str()));
+        let gateways = record.ports.gateway.values().filter(|_| !a_gateway_runs);
+        let instances = record
+            .ports
+            .ops
+            .iter()
+            .filter(|(name, _)| !is_running(name))
+            .map(|(_, port)| port);
+        let unused = nats.iter().chain(gateways).chain(instances);
+        self.lost_ports = unused.copied().filter(|port| !ports::is_free(*port)).collect();
+    }
+}
+
+fn note<T>(faults: &mut Vec<String>, fault: &DeployError) -> Option<T> {
+    faults.push(with_cause(fault));
+    None
+}
+
+fn supervisor(report: &Report) -> Option<ObservedProcess> {
+    report.supervisor.is_alive().then(|| ObservedProcess {
+        pid: Some(report.supervisor.pid),
+        since: Some(report.since),
+        restarts: 0,
+        last_exit: None,
+        readiness: Ok(()),
+        memory_bytes: None,
+        revision: String::new(),
+    })
+}
+
+fn processes(
+    folder: &ClusterFolder,
+    report: Option<&Report>,
+) -> Result<BTreeMap<String, ObservedProcess>, DeployError> {
+    let specs = desired(folder)?;
+    let mut processes = BTreeMap::new();
+    for spec in &specs {
+        let known = report.and_then(|report| report.processes.get(&spec.name));
+        let reported = known.and_then(|process| process.id).filter(|id| id.is_alive());
+        // A report may be older than the process; the process itself is the truth.
+        let id: Option<ProcessId> = reported.or_else(|| spec.find());
+        let last_exit = known.and_then(|process| process.last_exit.clone());
+        let is_known = reported.is_some();
+        let why_not = match known {
+            Some(process) if process.state == ProcessState::Waiting => {
+                format!("it ended ({})", last_exit.as_deref().unwrap_or("how is not known"))
+            }
+            _ => "it does not run".to_owned(),
+        };
+        processes.insert(
+            spec.name.clone(),
+            ObservedProcess {
+                pid: id.map(|id| id.pid),
+                since: known.filter(|_| is_known || id.is_none()).map(|process| process.since),
+                restarts: known.map_or(0, |process| process.restarts),
+                last_exit,
+                readiness: if id.is_some() { Ok(()) } else { Err(why_not) },
+                memory_bytes: id.and_then(ProcessId::memory),
+                revision: known
+                    .filter(|_| is_known)
+                    .map(|process| process.revision.clone())
+                    .unwrap_or_default(),
+            },
+        );
+    }
+    Ok(processes)
+}
+
+/// Asks one process whether it has all that it needs.
+pub(crate) async fn readiness(
+    folder: &ClusterFolder,
+    secrets: Option<&Secrets>,
+    ports: &crate::targets::local::record::Ports,
+    name: &str,
+) -> Result<(), String> {
+    let place = Place::paths(folder.path());
+    let secrets = secrets.ok_or_else(|| "the cluster's secrets are missing".to_owned())?;
+    let told = |fault: DeployError| with_cause(&fault);
+    match name.parse::<Store>() {
+        Ok(Store::Postgres) => postgres::ping(&place, secrets).await.map_err(told),
+        Ok(Store::Redis) => redis::ping(&place, secrets).await.map_err(told),
+        Ok(Store::Nats) => nats::greet(ports.nats.unwrap_or_default()).await.map_err(told),
+        Err(_) => match ports.ops.get(name) {
+            Some(port) => ops::is_ready(*port).await,
+            None => Err("its port is not recorded".to_owned()),
+        },
+    }
 }

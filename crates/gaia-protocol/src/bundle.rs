@@ -30,6 +30,27 @@ pub struct Bundle {
     pub tool_servers: Vec<ToolServer>,
     /// The config's features: `true` for those that are wanted.
     pub features: BTreeMap<String, bool>,
+    /// How much a player may ask for.
+    #[serde(default)]
+    pub rates: Rates,
+}
+
+/// How much a player may ask for. Enforced by the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rates {
+    /// How many requests a player may make in a minute.
+    pub requests_per_minute: u32,
+    /// How many attempts to sign in, sign up or refresh one address may make in a minute.
+    pub sign_ins_per_minute: u32,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            requests_per_minute: 600,
+            sign_ins_per_minute: 30,
+        }
+    }
 }
 
 /// An AI character.
@@ -45,8 +66,9 @@ pub struct Persona {
     pub voice: String,
     /// The prompt: the body of its file.
     pub prompt: String,
-    /// What players come to say and the lines for it. Reserved intents (see [`reserved`]) are present with the
-    /// built-in examples where the author gave lines only.
+    /// What players come to say and the lines for it: the author's in their order, then the built-in ones that the
+    /// author left out, with plain lines. Built-in intents (see [`reserved`]) have the built-in examples behind the
+    /// author's.
     pub intents: Vec<Intent>,
     /// What it knows, with the lines that tell it.
     pub facts: Vec<Fact>,
@@ -136,8 +158,8 @@ pub struct ToolServer {
     pub is_available: bool,
 }
 
-/// Intents whose meaning is built in. A persona's author gives lines; the examples are ours where the author has
-/// none.
+/// Intents whose meaning is built in and that code asks for by name. A persona's author gives lines and may add
+/// examples to ours. `gaia-spec` knows more of them, such as `farewell` and `joke`, which are intents like any other.
 pub mod reserved {
     /// Said when nothing else fits. Every persona has it.
     pub const FALLBACK: &str = "fallback";

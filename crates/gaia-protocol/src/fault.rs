@@ -60,6 +60,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405, "The path does not answer to this method.";
     /// Neither JSON nor an event stream was asked for.
     NotAcceptable = "not_acceptable", 406, "The answer cannot be given in a form that was asked for.";
+    /// The request came in too slowly.
+    RequestTimeout = "request_timeout", 408, "The request took too long to arrive.";
     /// Another player of this game signed up with this address.
     EmailTaken = "email_taken", 409, "There is a player with this email already.";
     /// The conversation's last turn still runs.

@@ -4,6 +4,7 @@ pub mod auth;
 pub mod bundle;
 pub mod chat;
 mod fault;
+pub mod keys;
 pub mod realtime;
 pub mod settings;
 pub mod subjects;

@@ -17,6 +17,9 @@ pub use self::{answers::Answers, call::Call};
 /// How many messages wait for a slow reader before more are dropped. A dropped delta is repaired from chat.
 const WAITING_MESSAGES: usize = 4_096;
 
+/// How long the last words of a process may take to leave it.
+const FLUSH: Duration = Duration::from_millis(500);
+
 /// One game's connection, as one service. Cheap to clone.
 #[derive(Clone)]
 pub struct Bus {
@@ -67,7 +70,6 @@ impl Bus {
         Ok(Self {
             client,
             game: game.clone(),
-            service,
         })
     }
 
@@ -173,6 +175,11 @@ impl Bus {
             client: self.client.clone(),
             inbox,
         })
+    }
+
+    /// Waits, for a moment, until what was said has left this process.
+    pub async fn flush(&self) {
+        let _ = tokio::time::timeout(FLUSH, self.client.flush()).await;
     }
 
     fn no_answer(&self, subject: &str, kind: RequestErrorKind) -> Fault {

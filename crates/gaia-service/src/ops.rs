@@ -77,7 +77,7 @@ pub async fn serve(listen: SocketAddr, health: Health, more: Router, tasks: &Tas
         .route("/metrics", get(|| async { telemetry::metrics().render() }))
         .merge(more);
     let (serving, upkeep) = (tasks.clone(), tasks.clone());
-    tasks.spawn(async move {
+    tasks.spawn_to_the_last(async move {
         let stop = async move { serving.stopping().await };
         if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
             tracing::error!(error = %error, "the ops port stopped: {error}");

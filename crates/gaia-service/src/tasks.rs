@@ -8,19 +8,28 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// silently when the process ends.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
-    tracker: TaskTracker,
+    work: TaskTracker,
+    house: TaskTracker,
     draining: CancellationToken,
     stopping: CancellationToken,
 }
 
 impl Tasks {
-    /// Runs a task. It should end soon after [`Tasks::stopping`], or [`Tasks::draining`] if it takes in new work.
+    /// Runs a task that draining waits for. It should end by itself, or soon after [`Tasks::draining`].
     pub fn spawn<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
-        self.tracker.spawn(task);
+        self.work.spawn(task);
+    }
+
+    /// Runs a task that others in hand need to the last, such as the ops port. It should end soon after
+    /// [`Tasks::stopping`], and draining does not wait for it.
+    pub fn spawn_to_the_last<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.house.spawn(task);
     }
 
     /// Resolves when no new work should be taken in.
@@ -43,12 +52,36 @@ impl Tasks {
     /// True if everything ended by itself.
     pub async fn drain(&self, grace: Duration) -> bool {
         self.draining.cancel();
-        self.tracker.close();
-        let ended = tokio::time::timeout(grace, self.tracker.wait()).await.is_ok();
+        self.work.close();
+        self.house.close();
+        let ended = tokio::time::timeout(grace, self.work.wait()).await.is_ok();
         self.stopping.cancel();
-        ended
-            || tokio::time::timeout(Duration::from_secs(1), self.tracker.wait())
-                .await
-                .is_ok()
+        let rest = async { tokio::join!(self.work.wait(), self.house.wait()) };
+        tokio::time::timeout(Duration::from_secs(1), rest).await.is_ok() && ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn draining_waits_for_work_and_not_for_what_serves_to_the_last() {
+        let tasks = Tasks::default();
+        let (house, work) = (tasks.clone(), tasks.clone());
+        tasks.spawn_to_the_last(async move { house.stopping().await });
+        tasks.spawn(async move { work.draining().await });
+        let began = Instant::now();
+        assert!(tasks.drain(Duration::from_secs(30)).await);
+        assert!(began.elapsed() < Duration::from_secs(10), "it waited for the house");
+    }
+
+    #[tokio::test]
+    async fn work_that_does_not_end_is_given_up() {
+        let tasks = Tasks::default();
+        tasks.spawn(std::future::pending());
+        assert!(!tasks.drain(Duration::from_millis(50)).await);
     }
 }

@@ -66,11 +66,22 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}: {}", self.file, self.line, self.column, self.severity, self.message)?;
-        let nearest = self.nearest.as_ref().map(|nearest| format!("did you mean `{nearest}`?"));
+        write!(
+            f,
+            "{}:{}:{}: {}: {}",
+            self.file, self.line, self.column, self.severity, self.message
+        )?;
+        let nearest = self
+            .nearest
+            .as_ref()
+            .map(|nearest| format!("did you mean `{nearest}`?"));
         let allowed = (!self.allowed.is_empty()).then(|| format!("allowed: {}", self.allowed.join(", ")));
         let help: Vec<_> = [nearest, self.help.clone(), allowed].into_iter().flatten().collect();
-        if help.is_empty() { Ok(()) } else { write!(f, "\n  help: {}", help.join("; ")) }
+        if help.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "\n  help: {}", help.join("; ").replace("?; ", "? "))
+        }
     }
 }
 
@@ -131,13 +142,21 @@ impl Place {
 pub(crate) struct Findings {
     file: String,
     list: Vec<Fault>,
-    untold: usize,
+    /// The latest of those that are too many to be told.
+    untold: Option<Fault>,
+    untold_count: usize,
     errors: usize,
 }
 
 impl Findings {
     pub(crate) fn of(file: impl Into<String>) -> Self {
-        Self { file: file.into(), list: Vec::new(), untold: 0, errors: 0 }
+        Self {
+            file: file.into(),
+            list: Vec::new(),
+            untold: None,
+            untold_count: 0,
+            errors: 0,
+        }
     }
 
     pub(crate) fn error(&mut self, place: Place, message: impl Into<String>) -> &mut Fault {
@@ -149,25 +168,22 @@ impl Findings {
         self.add(place, Severity::Warning, message.into())
     }
 
-    pub(crate) fn has_errors(&self) -> bool {
-        self.errors > 0
-    }
-
     fn add(&mut self, place: Place, severity: Severity, message: String) -> &mut Fault {
+        let Place { line, column } = place;
+        let file = self.file.clone();
         let fault = Fault {
-            file: self.file.clone(),
-            line: place.line,
-            column: place.column,
+            file,
+            line,
+            column,
             severity,
             message,
             allowed: Vec::new(),
             nearest: None,
             help: None,
         };
-        // The last slot is overwritten by whatever comes after it, and at the end says how many are not told.
-        if self.list.len() > MOST_FAULTS {
-            self.list.pop();
-            self.untold += 1;
+        if self.list.len() >= MOST_FAULTS {
+            self.untold_count += 1;
+            return self.untold.insert(fault);
         }
         self.list.push(fault);
         let last = self.list.len() - 1;
@@ -175,28 +191,48 @@ impl Findings {
     }
 
     pub(crate) fn into_list(mut self) -> Vec<Fault> {
-        if self.list.len() > MOST_FAULTS {
-            let untold = self.untold + 1;
-            let severity = if self.errors > 0 { Severity::Error } else { Severity::Warning };
-            self.list.pop();
-            let place = Place { line: u32::MAX, column: 1 };
-            self.add(place, severity, format!("{untold} more faults are not told")).helping("mend the first ones");
-            if let Some(last) = self.list.last_mut() {
-                last.line = self.list.iter().rev().nth(1).map_or(1, |fault| fault.line);
-            }
+        if let Some(mut untold) = self.untold.take() {
+            untold.severity = if self.errors > 0 {
+                Severity::Error
+            } else {
+                Severity::Warning
+            };
+            untold.message = format!("{} more faults of this file are not told", self.untold_count);
+            untold.allowed.clear();
+            untold.nearest = None;
+            untold.help = Some("mend the others first".to_owned());
+            untold.line = self
+                .list
+                .iter()
+                .map(|fault| fault.line)
+                .max()
+                .unwrap_or(1)
+                .max(untold.line);
+            self.list.push(untold);
         }
         self.list
     }
 }
 
-/// A text of the file as a message may show it: short and without control characters.
+/// How the keys of well-known providers begin. One that stands where it does not belong is not repeated.
+const BEGINNINGS_OF_KEYS: &[&str] = &["sk-", "sk_", "gsk_", "xai-", "AIza", "ghp_", "hf_"];
+
+/// A text of the file as a message may show it: short, without control characters and without keys.
 pub(crate) fn shown(text: &str) -> String {
     const MOST: usize = 60;
+    if holds_key(text) {
+        return "***".to_owned();
+    }
     let mut shown = String::new();
     for c in text.chars().take(MOST) {
         // Directions and line separators are not control characters, but they change what a terminal shows.
-        let is_odd = c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if is_odd { shown.extend(c.escape_default()) } else { shown.push(c) }
+        let is_odd = c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        if is_odd {
+            shown.extend(c.escape_default())
+        } else {
+            shown.push(c)
+        }
     }
     if text.chars().nth(MOST).is_some() {
         shown.push('…');
@@ -204,16 +240,36 @@ pub(crate) fn shown(text: &str) -> String {
     shown
 }
 
+/// Whether a word of the text begins like a key and is long enough for one.
+fn holds_key(text: &str) -> bool {
+    let begins_word = |at: usize| !text[..at].ends_with(|c: char| c.is_alphanumeric());
+    let holds = |beginning: &&str| {
+        text.match_indices(beginning)
+            .any(|(at, _)| begins_word(at) && text.len() - at >= 16)
+    };
+    BEGINNINGS_OF_KEYS.iter().any(holds)
+}
+
 /// The candidate that is so much like what was given that it may have been meant.
 pub(crate) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| -> String {
-        text.chars().take(64).filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
+        text.chars()
+            .take(64)
+            .filter(|c| !matches!(c, '_' | '-' | ' '))
+            .flat_map(char::to_lowercase)
+            .collect()
     };
     let given = plain(given);
-    let likeness = |candidate: &&str| strsim::normalized_damerau_levenshtein(&given, &plain(candidate));
+    let likeness = |candidate: &str| {
+        let candidate = plain(candidate);
+        let is_beginning = given.len() >= 3 && candidate.starts_with(&given);
+        let likeness = strsim::normalized_damerau_levenshtein(&given, &candidate);
+        // Of two that differ as much, the one that begins alike is nearer.
+        (if is_beginning { likeness.max(0.6) } else { likeness }) + strsim::jaro_winkler(&given, &candidate) / 100.0
+    };
     candidates
         .into_iter()
-        .map(|candidate| (likeness(&candidate), candidate))
+        .map(|candidate| (likeness(candidate), candidate))
         .filter(|(likeness, _)| *likeness >= 0.6)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)

@@ -1,1 +1,31 @@
-//! stub
+//! What a game asks for: its folder -> Game (checked); no I/O beyond reading the folder.
+//!
+//! [`check_folder`] reads `config.yaml` and `personas/<name>.md` and tells everything that is wrong at once, each with
+//! its place. One table per file describes every key; the check, the JSON Schemas and the commented samples come from
+//! it.
+
+mod built_in;
+mod check;
+mod config;
+mod fault;
+mod fields;
+mod folder;
+mod game;
+mod persona;
+mod sample;
+mod scalars;
+mod schema;
+mod size;
+mod starter;
+mod table;
+mod walk;
+mod yaml;
+
+pub use check::check_folder;
+pub use fault::{Fault, Faults, Severity};
+pub use game::{
+    Autoscaler, Checked, Game, KeyReference, Reference, Replicas, Resources, Route, Size, Sizing, ToolServer, Transport,
+};
+pub use sample::{explain_config, explain_persona};
+pub use schema::{config_schema, persona_schema};
+pub use starter::{new_game, starter_persona};

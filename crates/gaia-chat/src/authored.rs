@@ -1,0 +1,89 @@
+//! Answers without a generative model: the author's lines, found by what the player means.
+//!
+//! With the machine's inference the line is found by embeddings (route `offline`), without it by words (route `barks`).
+
+mod choose;
+mod inference;
+mod lines;
+mod meaning;
+mod names;
+mod recall;
+mod words;
+
+use std::{sync::Arc, time::Duration};
+
+pub(crate) use self::{inference::Inference, lines::Lines, names::name_given};
+use self::{
+    inference::Vector,
+    lines::{Kind, Topic},
+};
+use crate::{game::Game, replies::Question};
+
+/// The route whose lines are found by embeddings.
+pub(crate) const OFFLINE: &str = "offline";
+/// The route whose lines are found by words.
+pub(crate) const BARKS: &str = "barks";
+
+/// How long the inference may take before words decide.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A line that was chosen.
+#[derive(Clone, Debug)]
+pub(crate) struct Chosen {
+    /// Which line it is: its topic's name and its place there.
+    pub(crate) id: String,
+    /// The line, filled in.
+    pub(crate) line: String,
+    pub(crate) route: &'static str,
+    /// The meaning of the player's message, where it was read.
+    pub(crate) embedding: Option<Vec<u8>>,
+}
+
+/// Topics that fit, best first, and how they were found.
+struct Found {
+    topics: Vec<usize>,
+    route: &'static str,
+    /// The player's message.
+    vector: Option<Vector>,
+}
+
+/// Chooses a line. There always is one.
+pub(crate) async fn answer(game: &Arc<Game>, question: &Question) -> Chosen {
+    let lines = &question.loaded.lines[question.persona];
+    let found = find(game, question, lines).await;
+    let earlier = match found.topics.first().map(|best| &lines.topics[*best]) {
+        Some(Topic { kind: Kind::Recall, .. }) => recall::find(game, question, found.vector.as_ref()).await,
+        _ => None,
+    };
+    let (id, line) = choose::choose(lines, &found.topics, question, earlier.as_deref());
+    Chosen {
+        id,
+        line,
+        route: found.route,
+        embedding: found.vector.as_ref().map(meaning::packed),
+    }
+}
+
+async fn find(game: &Arc<Game>, question: &Question, lines: &Arc<Lines>) -> Found {
+    let by_meaning = async {
+        let inference = game.inference.as_ref()?;
+        let whens = lines.vectors(inference, &game.tasks).await?;
+        let texts = words::parts(&question.text);
+        let vectors = inference.embed(&texts, PATIENCE).await.ok()?;
+        Some((meaning::rank(lines, &whens, &vectors), vectors.into_iter().next()))
+    };
+    let found = tokio::time::timeout(PATIENCE, by_meaning).await.ok().flatten();
+    let (mut topics, route, vector) = match found {
+        Some((topics, vector)) => (topics, OFFLINE, vector),
+        None => (words::rank(lines, &question.text), BARKS, None),
+    };
+    // Whoever says little more than a name is introducing themselves, whatever else it sounds like.
+    if question.gave_name
+        && words::count(&question.text) <= names::INTRODUCTION_WORDS
+        && let Some(name_given) = lines.topics.iter().position(|topic| topic.kind == Kind::NameGiven)
+    {
+        topics.retain(|topic| *topic != name_given);
+        topics.insert(0, name_given);
+    }
+    Found { topics, route, vector }
+}

@@ -1,0 +1,122 @@
+//! One game at this process: its stores, its bundle, its routes and the turns in hand.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use gaia_names::{GameId, InstanceId, Secret, Service};
+use gaia_protocol::settings::ChatGame;
+use gaia_service::{Bus, Postgres, Redis, Tasks, bus::BusFault, redis::RedisAddressFault};
+
+use crate::{
+    authored::Inference,
+    bundles::{BundleFault, Current},
+    replies::RouteStates,
+    turns::InHand,
+};
+
+/// Everything that answering for one game takes.
+pub(crate) struct Game {
+    pub(crate) id: GameId,
+    pub(crate) bus: Bus,
+    pub(crate) postgres: Postgres,
+    pub(crate) redis: Redis,
+    pub(crate) bundle: Current,
+    /// The connections to models' vendors.
+    pub(crate) http: reqwest::Client,
+    pub(crate) route_keys: BTreeMap<String, Secret>,
+    pub(crate) route_states: RouteStates,
+    pub(crate) inference: Option<Inference>,
+    pub(crate) in_hand: InHand,
+    pub(crate) tasks: Tasks,
+}
+
+/// Why a game cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GameFault {
+    /// The bus.
+    #[error("game `{game}` has no nats")]
+    Nats {
+        /// The game.
+        game: GameId,
+        /// What is wrong.
+        #[source]
+        source: BusFault,
+    },
+    /// The settings name no Redis.
+    #[error("game `{game}` has no redis")]
+    Redis {
+        /// The game.
+        game: GameId,
+        /// What is wrong.
+        #[source]
+        source: RedisAddressFault,
+    },
+    /// The bundle cannot be used.
+    #[error("game `{game}` cannot boot with the bundle {path}")]
+    Bundle {
+        /// The game.
+        game: GameId,
+        /// The mounted file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: BundleFault,
+    },
+    /// The system's certificates or TLS cannot be used.
+    #[error("game `{game}` cannot call models")]
+    Http {
+        /// The game.
+        game: GameId,
+        /// What is wrong.
+        #[source]
+        source: reqwest::Error,
+    },
+}
+
+impl Game {
+    /// Connects to what the settings name. Stores that are not there yet are waited for in the background.
+    pub(crate) async fn open(settings: ChatGame, instance: InstanceId, tasks: &Tasks) -> Result<Self, GameFault> {
+        let game = settings.game.clone();
+        let bundle = Current::boot(&settings.bundle, &game).map_err(|source| GameFault::Bundle {
+            game: game.clone(),
+            path: settings.bundle.clone(),
+            source,
+        })?;
+        let http = http_client().map_err(|source| GameFault::Http {
+            game: game.clone(),
+            source,
+        })?;
+        let bus = Bus::connect(&settings.nats, &game, Service::Chat, instance).await;
+        Ok(Self {
+            bus: bus.map_err(|source| GameFault::Nats {
+                game: game.clone(),
+                source,
+            })?,
+            redis: Redis::new(&settings.redis, &game).map_err(|source| GameFault::Redis {
+                game: game.clone(),
+                source,
+            })?,
+            postgres: Postgres::new(&settings.postgres, tasks),
+            bundle,
+            inference: settings.inference.map(|access| Inference::new(access, http.clone())),
+            http,
+            route_keys: settings.route_keys,
+            route_states: RouteStates::default(),
+            in_hand: InHand::default(),
+            tasks: tasks.clone(),
+            id: game,
+        })
+    }
+}
+
+/// No redirects, which could carry a key to somebody else, and no proxy from the environment.
+fn http_client() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .user_agent(concat!("gaia/", env!("CARGO_PKG_VERSION")))
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(Duration::from_secs(5))
+        .pool_idle_timeout(Duration::from_secs(60))
+        .tcp_nodelay(true)
+        .build()
+}

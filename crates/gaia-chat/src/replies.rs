@@ -1,0 +1,173 @@
+//! Replies: from the first route that can, and from the author's lines when none can.
+
+mod anthropic;
+mod draft;
+mod models;
+mod openai;
+mod prompt;
+mod route_states;
+mod sse;
+mod voice;
+
+use std::{sync::Arc, time::Duration};
+
+use gaia_names::{ConversationId, Secret, TurnId};
+use gaia_protocol::bundle::{Bundle, Persona, Route};
+use tokio::{sync::mpsc, time::Instant};
+
+use self::voice::Voice;
+pub(crate) use self::{draft::Draft, prompt::stable_prompt, route_states::RouteStates};
+use crate::{authored, bundles::Loaded, context::Context, game::Game};
+
+/// The longest that a reply may take in all.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// What is to be answered, and all that an answer may depend on.
+pub(crate) struct Question {
+    pub(crate) loaded: Arc<Loaded>,
+    /// The persona's place in the bundle.
+    pub(crate) persona: usize,
+    pub(crate) context: Context,
+    pub(crate) conversation: ConversationId,
+    pub(crate) turn: TurnId,
+    pub(crate) text: String,
+    /// The player's name, given now or before.
+    pub(crate) player_name: Option<String>,
+    /// This very message says the name.
+    pub(crate) gave_name: bool,
+    pub(crate) traceparent: Option<String>,
+}
+
+impl Question {
+    pub(crate) fn bundle(&self) -> &Bundle {
+        &self.loaded.bundle
+    }
+
+    pub(crate) fn persona(&self) -> &Persona {
+        &self.loaded.bundle.personas[self.persona]
+    }
+}
+
+/// Makes a reply and sends it piece by piece. There is always one: the last resort asks nobody.
+pub(crate) async fn compose(game: Arc<Game>, question: Arc<Question>, draft: Arc<Draft>, pieces: mpsc::Sender<String>) {
+    let mut voice = Voice::new(pieces);
+    let until = Instant::now() + LONGEST;
+    for route in &question.bundle().routes {
+        let Ok(key) = key_of(&game, route) else { continue };
+        match models::speak(&game, route, key, &question, &draft, &mut voice, until).await {
+            Ok(()) => return game.route_states.works(&route.name),
+            Err(fault) => {
+                models::note(&game, route, &fault);
+                // What has been heard cannot be unsaid, so another model cannot begin again.
+                if voice.has_spoken() {
+                    return mend(&game, &question, &draft, &mut voice).await;
+                }
+            }
+        }
+        if Instant::now() >= until {
+            break;
+        }
+    }
+    let chosen = authored::answer(&game, &question).await;
+    for words in in_pieces(&chosen.line) {
+        voice.say(words).await;
+    }
+    draft.authored(chosen);
+}
+
+/// Ends a reply that broke off: with what there is, if it says something, else with a line of the author's.
+async fn mend(game: &Arc<Game>, question: &Question, draft: &Draft, voice: &mut Voice) {
+    if voice.ends_sentence() {
+        return;
+    }
+    voice.break_off().await;
+    if !voice.has_sentence() {
+        let chosen = authored::answer(game, question).await;
+        voice.say(" ").await;
+        voice.say(&chosen.line).await;
+        draft.mended(chosen);
+    }
+}
+
+/// The key that a route names; an error with the name of what is missing.
+fn key_of<'a>(game: &'a Game, route: &Route) -> Result<Option<&'a Secret>, String> {
+    match &route.key {
+        None => Ok(None),
+        Some(name) => game.route_keys.get(name).map(Some).ok_or_else(|| name.clone()),
+    }
+}
+
+/// How the game's characters answer just now, and why not better.
+pub(crate) fn answers_by(game: &Game, bundle: &Bundle) -> (String, Option<String>) {
+    let mut why = None;
+    for route in &bundle.routes {
+        let reason = match (key_of(game, route), game.route_states.failing(&route.name)) {
+            (Err(key), _) => format!("route `{}` has no key: set `{key}`", route.name),
+            (Ok(_), Some(fault)) => format!("route `{}` fails: {fault}", route.name),
+            (Ok(_), None) => return (route.name.clone(), why),
+        };
+        why.get_or_insert(reason);
+    }
+    let why = why.or_else(|| Some("the game names no route to a model".to_owned()));
+    match &game.inference {
+        None => (
+            authored::BARKS.to_owned(),
+            Some("no model for embeddings is installed: run `gaia model pull`".to_owned()),
+        ),
+        Some(inference) => match inference.failing() {
+            Some(fault) => (
+                authored::BARKS.to_owned(),
+                Some(format!("the machine's inference fails: {fault}")),
+            ),
+            None => (authored::OFFLINE.to_owned(), why),
+        },
+    }
+}
+
+/// Reads the meaning of what the personas' authors wrote, in the background.
+pub(crate) fn warm_up(game: &Arc<Game>) {
+    let Some(inference) = &game.inference else { return };
+    let (inference, loaded, tasks) = (inference.clone(), game.bundle.now(), game.tasks.clone());
+    game.tasks.spawn(async move {
+        for lines in &loaded.lines {
+            tokio::select! {
+                () = lines.load(&inference) => {}
+                () = tasks.draining() => return,
+            }
+        }
+    });
+}
+
+/// A few pieces of a line, cut between words.
+fn in_pieces(line: &str) -> Vec<&str> {
+    const WORDS: usize = 6;
+    let mut pieces = Vec::new();
+    let (mut begin, mut words) = (0, 0);
+    for (space, _) in line.match_indices(' ') {
+        words += 1;
+        if words % WORDS == 0 {
+            pieces.push(&line[begin..space]);
+            begin = space;
+        }
+    }
+    pieces.push(&line[begin..]);
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pieces_of_a_line_are_the_line() {
+        for line in [
+            "",
+            "Hm.",
+            "The bridge is north of the market, over the old river, past the mill.",
+            " a  b ",
+        ] {
+            assert_eq!(in_pieces(line).concat(), line);
+        }
+        assert_eq!(in_pieces("one two three four five six seven").len(), 2);
+    }
+}

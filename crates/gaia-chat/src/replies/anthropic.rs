@@ -1,0 +1,243 @@
+//! Anthropic's Messages, streamed.
+
+use std::borrow::Cow;
+
+use gaia_protocol::bundle::Route;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Question,
+    draft::Tokens,
+    models::{Part, RouteFault},
+    prompt,
+};
+
+/// The version of the API that this speaks.
+pub(super) const VERSION: &str = "2023-06-01";
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    max_tokens: u32,
+    stream: bool,
+    system: Vec<Block<'a>>,
+    messages: Vec<Message<'a>>,
+}
+
+#[derive(Serialize)]
+struct Block<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    text: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
+}
+
+#[derive(Serialize)]
+struct CacheControl {
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Event {
+    MessageStart {
+        message: Started,
+    },
+    ContentBlockDelta {
+        delta: Delta,
+    },
+    MessageDelta {
+        #[serde(default)]
+        delta: Stopping,
+        usage: Option<Usage>,
+    },
+    MessageStop,
+    Error {
+        error: Reported,
+    },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Started {
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Delta {
+    TextDelta {
+        text: String,
+    },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Default, Deserialize)]
+struct Stopping {
+    stop_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Reported {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// Where to ask.
+pub(super) fn url(base: &str) -> String {
+    let base = base.trim_end_matches('/');
+    if base.ends_with("/v1") {
+        format!("{base}/messages")
+    } else {
+        format!("{base}/v1/messages")
+    }
+}
+
+/// What to ask.
+pub(super) fn body(route: &Route, question: &Question) -> Vec<u8> {
+    let mut system = vec![Block {
+        kind: "text",
+        text: prompt::stable(question).into(),
+        cache_control: Some(CacheControl { kind: "ephemeral" }),
+    }];
+    if let Some(now) = prompt::of_now(question) {
+        system.push(Block {
+            kind: "text",
+            text: now.into(),
+            cache_control: None,
+        });
+    }
+    let mut messages: Vec<_> = prompt::messages(question)
+        .map(|(is_player, content)| Message {
+            role: if is_player { "user" } else { "assistant" },
+            content,
+        })
+        .collect();
+    if messages[0].role != "user" {
+        // The format wants the user to begin, and an odd window begins with a reply.
+        messages.insert(
+            0,
+            Message {
+                role: "user",
+                content: "(The conversation goes on.)",
+            },
+        );
+    }
+    let body = Body {
+        model: &route.model,
+        max_tokens: question.persona().limits.reply_tokens,
+        stream: true,
+        system,
+        messages,
+    };
+    serde_json::to_vec(&body).expect("texts and numbers can be written as JSON")
+}
+
+/// What an event means.
+pub(super) fn read(data: &str) -> Result<Part, RouteFault> {
+    let event: Event = serde_json::from_str(data).map_err(|_| RouteFault::Garbage)?;
+    Ok(match event {
+        Event::MessageStart { message } => Part {
+            tokens: message.usage.map(Tokens::from),
+            ..Part::default()
+        },
+        Event::ContentBlockDelta {
+            delta: Delta::TextDelta { text },
+        } => Part {
+            text,
+            ..Part::default()
+        },
+        Event::MessageDelta { delta, usage } => Part {
+            is_end: delta.stop_reason.is_some(),
+            is_whole_count: usage.is_some(),
+            tokens: usage.map(Tokens::from),
+            ..Part::default()
+        },
+        Event::MessageStop => Part {
+            is_end: true,
+            is_last: true,
+            ..Part::default()
+        },
+        Event::Error { error } => return Err(RouteFault::Reported(known_kind(&error.kind))),
+        Event::ContentBlockDelta { delta: Delta::Other } | Event::Other => Part::default(),
+    })
+}
+
+/// Only words that the format documents go into logs.
+fn known_kind(kind: &str) -> String {
+    let is_word = kind.len() <= 40 && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    if is_word { kind.to_owned() } else { "unknown".to_owned() }
+}
+
+impl From<Usage> for Tokens {
+    fn from(usage: Usage) -> Self {
+        Self {
+            input: usage.input_tokens.unwrap_or(0),
+            output: usage.output_tokens.unwrap_or(0),
+            cache_read: usage.cache_read_input_tokens.unwrap_or(0),
+            cache_write: usage.cache_creation_input_tokens.unwrap_or(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_of_the_format_are_read_and_others_refused() {
+        let start = r#"{"type":"message_start","message":{"id":"m","usage":{"input_tokens":9,"output_tokens":1,"cache_read_input_tokens":7}}}"#;
+        let tokens = Tokens {
+            input: 9,
+            output: 1,
+            cache_read: 7,
+            cache_write: 0,
+        };
+        assert_eq!(read(start).unwrap().tokens, Some(tokens));
+        let text = r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Go."}}"#;
+        assert_eq!(read(text).unwrap().text, "Go.");
+        let delta = read(r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":12}}"#);
+        let delta = delta.unwrap();
+        assert!(delta.is_end && delta.is_whole_count && !delta.is_last);
+        assert!(read(r#"{"type":"message_stop"}"#).unwrap().is_last);
+        for ignored in [
+            r#"{"type":"ping"}"#,
+            r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#,
+        ] {
+            assert_eq!(read(ignored).unwrap(), Part::default());
+        }
+        let error = read(r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#).unwrap_err();
+        assert!(error.to_string().ends_with("overloaded_error"));
+        assert!(matches!(read("{"), Err(RouteFault::Garbage)));
+    }
+
+    #[test]
+    fn the_path_is_right_with_and_without_the_version_in_the_base() {
+        for base in [
+            "https://api.anthropic.com",
+            "https://api.anthropic.com/",
+            "https://api.anthropic.com/v1",
+        ] {
+            assert_eq!(url(base), "https://api.anthropic.com/v1/messages");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! OpenAI's chat completions, streamed: OpenAI, Ollama, vLLM, llama-server and many others.
+
+use std::borrow::Cow;
+
+use gaia_protocol::bundle::Route;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Question,
+    draft::Tokens,
+    models::{Part, RouteFault},
+    prompt,
+};
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    stream: bool,
+    stream_options: StreamOptions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    messages: Vec<Message<'a>>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow, default)]
+    choices: Vec<Choice<'a>>,
+    usage: Option<Usage>,
+    error: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow)]
+    delta: Option<Delta<'a>>,
+    finish_reason: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow)]
+    content: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    #[serde(default)]
+    prompt_tokens: u64,
+    #[serde(default)]
+    completion_tokens: u64,
+    prompt_tokens_details: Option<PromptTokensDetails>,
+}
+
+#[derive(Deserialize)]
+struct PromptTokensDetails {
+    cached_tokens: Option<u64>,
+}
+
+/// Where to ask.
+pub(super) fn url(base: &str) -> String {
+    format!("{}/chat/completions", base.trim_end_matches('/'))
+}
+
+/// What to ask.
+pub(super) fn body(route: &Route, question: &Question) -> Vec<u8> {
+    // One system message, because some servers' templates take no second. What changes stands last in it, so that the
+    // beginning stays the same from turn to turn and can be cached.
+    let mut system = prompt::stable(question).to_owned();
+    if let Some(now) = prompt::of_now(question) {
+        system.push_str("\n\n");
+        system.push_str(&now);
+    }
+    let mut messages = vec![Message {
+        role: "system",
+        content: system.into(),
+    }];
+    messages.extend(prompt::messages(question).map(|(is_player, text)| Message {
+        role: if is_player { "user" } else { "assistant" },
+        content: text.into(),
+    }));
+    let most = question.persona().limits.reply_tokens;
+    let is_openai = route.base_url.starts_with("https://api.openai.com");
+    let body = Body {
+        model: &route.model,
+        stream: true,
+        stream_options: StreamOptions { include_usage: true },
+        max_tokens: (!is_openai).then_some(most),
+        max_completion_tokens: is_openai.then_some(most),
+        messages,
+    };
+    serde_json::to_vec(&body).expect("texts and numbers can be written as JSON")
+}
+
+/// What an event means.
+pub(super) fn read(data: &str) -> Result<Part, RouteFault> {
+    let data = data.trim();
+    if data == "[DONE]" {
+        return Ok(Part {
+            is_end: true,
+            is_last: true,
+            ..Part::default()
+        });
+    }
+    let chunk: Chunk<'_> = serde_json::from_str(data).map_err(|_| RouteFault::Garbage)?;
+    if chunk.error.is_some() {
+        return Err(RouteFault::Reported("an error object".to_owned()));
+    }
+    let mut part = Part::default();
+    if let Some(choice) = chunk.choices.into_iter().next() {
+        part.is_end = choice.finish_reason.is_some();
+        if let Some(content) = choice.delta.and_then(|delta| delta.content) {
+            part.text = content.into_owned();
+        }
+    }
+    if let Some(usage) = chunk.usage {
+        let cached = usage
+            .prompt_tokens_details
+            .and_then(|details| details.cached_tokens)
+            .unwrap_or(0);
+        part.is_whole_count = true;
+        part.tokens = Some(Tokens {
+            input: usage.prompt_tokens.saturating_sub(cached),
+            output: usage.completion_tokens,
+            cache_read: cached,
+            cache_write: 0,
+        });
+    }
+    Ok(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_of_the_format_are_read_and_others_refused() {
+        let text = read(r#"{"choices":[{"index":0,"delta":{"content":"Go \"n\" "},"finish_reason":null}]}"#).unwrap();
+        assert_eq!((text.text.as_str(), text.is_end), ("Go \"n\" ", false));
+        let end = read(r#"{"choices":[{"delta":{},"finish_reason":"stop"}],"usage":null}"#).unwrap();
+        assert!(end.is_end && !end.is_last && end.tokens.is_none());
+        let count = read(
+            r#"{"choices":[],"usage":{"prompt_tokens":30,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":20}}}"#,
+        );
+        let tokens = Tokens {
+            input: 10,
+            output: 5,
+            cache_read: 20,
+            cache_write: 0,
+        };
+        assert_eq!(count.unwrap().tokens, Some(tokens));
+        assert!(read(" [DONE]").unwrap().is_last);
+        assert!(matches!(read("<html>"), Err(RouteFault::Garbage)));
+        assert!(matches!(
+            read(r#"{"error":{"message":"no"}}"#),
+            Err(RouteFault::Reported(_))
+        ));
+    }
+}

@@ -1,0 +1,138 @@
+//! A turn that is being worked on here: what has been said, and who hears it.
+
+use std::time::Duration;
+
+use gaia_names::{ConversationId, PlayerId, TurnId};
+use gaia_protocol::{
+    Fault,
+    chat::{Turn, TurnEvent},
+};
+use gaia_service::EventSink;
+use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// How many hear one turn. When one more comes, the one that has been there longest is most likely gone.
+const MOST_SINKS: usize = 8;
+/// How long one event may wait for a NATS that is away. A delta that is dropped is repaired by the last event.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// A turn in hand.
+pub(crate) struct Running {
+    pub(crate) turn: TurnId,
+    pub(crate) conversation: ConversationId,
+    pub(crate) player: PlayerId,
+    pub(crate) text: String,
+    /// The player wants it to stop.
+    pub(crate) cancelled: CancellationToken,
+    /// Its conversation is gone.
+    pub(crate) given_up: CancellationToken,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    accepted: Option<i64>,
+    deltas: Vec<String>,
+    sinks: Vec<EventSink>,
+    is_over: bool,
+}
+
+impl Running {
+    pub(super) fn new(
+        turn: TurnId,
+        conversation: ConversationId,
+        player: PlayerId,
+        text: String,
+        sink: EventSink,
+    ) -> Self {
+        let told = Told {
+            sinks: vec![sink],
+            ..Told::default()
+        };
+        Self {
+            turn,
+            conversation,
+            player,
+            text,
+            cancelled: CancellationToken::new(),
+            given_up: CancellationToken::new(),
+            told: Mutex::new(told),
+        }
+    }
+
+    /// Tells everybody that the message is kept.
+    pub(super) async fn accept(&self, sequence: i64) {
+        let mut told = self.told.lock().await;
+        told.accepted = Some(sequence);
+        let turn = self.turn;
+        tell(&told.sinks, &TurnEvent::Accepted { turn, sequence }).await;
+    }
+
+    /// Says more of the reply.
+    pub(super) async fn say(&self, text: String) {
+        let mut told = self.told.lock().await;
+        told.deltas.push(text.clone());
+        let number = number_of(told.deltas.len());
+        tell(&told.sinks, &TurnEvent::Delta { number, text }).await;
+    }
+
+    /// Tells everybody that the turn is being worked on.
+    pub(super) async fn alive(&self) {
+        tell(&self.told.lock().await.sinks, &TurnEvent::Alive {}).await;
+    }
+
+    /// What has been said so far.
+    pub(super) async fn said(&self) -> String {
+        self.told.lock().await.deltas.concat()
+    }
+
+    /// Lets one more hear what comes after a delta, and all that follows. False if the turn is over.
+    pub(super) async fn follow(&self, sink: EventSink, after: u32) -> bool {
+        let mut told = self.told.lock().await;
+        if told.is_over {
+            return false;
+        }
+        let sink = [sink];
+        if let (Some(sequence), 0) = (told.accepted, after) {
+            let turn = self.turn;
+            tell(&sink, &TurnEvent::Accepted { turn, sequence }).await;
+        }
+        let already = usize::try_from(after).unwrap_or(usize::MAX);
+        for (index, text) in told.deltas.iter().enumerate().skip(already) {
+            let number = number_of(index + 1);
+            let text = text.clone();
+            tell(&sink, &TurnEvent::Delta { number, text }).await;
+        }
+        if told.sinks.len() >= MOST_SINKS {
+            told.sinks.remove(0);
+        }
+        told.sinks.extend(sink);
+        true
+    }
+
+    /// The last event.
+    pub(super) async fn close(&self, outcome: Result<Turn, Fault>) {
+        let mut told = self.told.lock().await;
+        told.is_over = true;
+        match outcome {
+            Ok(turn) => tell(&told.sinks, &TurnEvent::Final { turn }).await,
+            Err(fault) => {
+                for sink in &told.sinks {
+                    let refusal = sink.refuse(fault.clone());
+                    let _ = tokio::time::timeout(PATIENCE, refusal).await;
+                }
+            }
+        }
+    }
+}
+
+async fn tell(sinks: &[EventSink], event: &(impl Serialize + Sync)) {
+    for sink in sinks {
+        let _ = tokio::time::timeout(PATIENCE, sink.event(event)).await;
+    }
+}
+
+fn number_of(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

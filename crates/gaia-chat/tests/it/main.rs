@@ -1,0 +1,16 @@
+//! Chat on real stores, asked as the gateway asks it.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, which is what it is for"
+)]
+
+mod authored;
+mod bundles;
+mod chat;
+mod context;
+mod conversations;
+mod inference;
+mod outages;
+mod providers;
+mod take_over;
+mod turns;

@@ -1,0 +1,272 @@
+//! Each resource, as found and as wanted, and the step that lies between.
+
+use gaia_names::{GameId, Service, Store};
+
+use super::{
+    Action, Step, StepId,
+    ids::{
+        FOLDERS, PORTS, POSTGRES_DATA, SECRETS, SUPERVISOR, bundle_digest, bundle_step, folders_digest, service_step,
+        store_step,
+    },
+};
+use crate::{
+    Blueprint, Observed, ObservedProcess,
+    targets::local::{nats, place::Place, ports, postgres, record::Record, redis, secrets::Secrets, services},
+};
+
+/// What is there beside what should be.
+pub(super) struct Sight<'a> {
+    pub(super) observed: &'a Observed,
+    pub(super) blueprint: &'a Blueprint,
+    /// The record, unless what it speaks of goes away.
+    pub(super) record: Option<&'a Record>,
+}
+
+const INTERRUPTED: &str = "an earlier command ended in the middle of it";
+const NONE_YET: &str = "there is none yet";
+
+impl Sight<'_> {
+    fn is_interrupted(&self, id: &str) -> bool {
+        self.record
+            .and_then(|record| record.intent.as_ref())
+            .is_some_and(|intent| intent.step.0 == id)
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.record
+            .is_some_and(|record| record.resources.contains_key(&StepId(id.to_owned())))
+    }
+
+    /// A step whose resource says by its digest whether it is as it should be.
+    pub(super) fn made(&self, id: &str, wanted: &str, differs: &str) -> Option<Step> {
+        if self.is_interrupted(id) {
+            return Some(step(id, Action::Change, INTERRUPTED, None));
+        }
+        let found = self
+            .record
+            .and_then(|record| record.resources.get(&StepId(id.to_owned())));
+        match found {
+            None => Some(step(id, Action::Create, NONE_YET, None)),
+            Some(found) if found.digest != wanted => Some(step(id, Action::Change, differs, None)),
+            Some(_) => None,
+        }
+    }
+
+    pub(super) fn folders(&self) -> Option<Step> {
+        self.made(
+            FOLDERS,
+            &folders_digest(),
+            "this version of Gaia lays them out differently",
+        )
+    }
+
+    pub(super) fn secrets(&self) -> Option<Step> {
+        let kept = self.observed.secrets.as_ref().filter(|_| self.record.is_some());
+        let missing = |secrets: &Secrets| {
+            self.blueprint
+                .games
+                .keys()
+                .find(|game| !secrets.games.contains_key(*game))
+                .cloned()
+        };
+        match kept {
+            None => Some(step(SECRETS, Action::Create, "there are none yet", None)),
+            Some(secrets) => match missing(secrets) {
+                Some(game) => Some(step(SECRETS, Action::Change, &format!("`{game}` has none yet"), None)),
+                None if secrets.games.len() != self.blueprint.games.len() => {
+                    Some(step(SECRETS, Action::Change, "a game that is gone has some", None))
+                }
+                None => self
+                    .is_interrupted(SECRETS)
+                    .then(|| step(SECRETS, Action::Change, INTERRUPTED, None)),
+            },
+        }
+    }
+
+    pub(super) fn ports(&self) -> Option<Step> {
+        let Some(record) = self.record else {
+            return Some(step(PORTS, Action::Create, "none are chosen yet", None));
+        };
+        if let Some(port) = self.observed.lost_ports.first() {
+            let why = format!("another program listens on port {port}, which was ours");
+            return Some(step(PORTS, Action::Change, &why, None));
+        }
+        let are_chosen = ports::are_chosen(&record.ports, self.blueprint);
+        let action = if self.has(PORTS) {
+            Action::Change
+        } else {
+            Action::Create
+        };
+        match () {
+            () if !are_chosen => Some(step(PORTS, action, "some are not chosen yet", None)),
+            () if self.is_interrupted(PORTS) => Some(step(PORTS, Action::Change, INTERRUPTED, None)),
+            () => None,
+        }
+    }
+
+    pub(super) fn postgres_data(&self) -> Option<Step> {
+        let is_made = self.has(POSTGRES_DATA) && !self.is_interrupted(POSTGRES_DATA);
+        (!is_made).then(|| step(POSTGRES_DATA, Action::Create, NONE_YET, None))
+    }
+
+    pub(super) fn supervisor(&self) -> Option<Step> {
+        if self.record.is_some() && self.observed.supervisor.is_some() {
+            return None;
+        }
+        match self.has(SUPERVISOR) {
+            false => Some(step(SUPERVISOR, Action::Create, NONE_YET, None)),
+            true => Some(step(SUPERVISOR, Action::Restart, &self.why_not_running(None), None)),
+        }
+    }
+
+    fn why_not_running(&self, process: Option<&ObservedProcess>) -> String {
+        match process.and_then(|process| process.last_exit.as_ref()) {
+            _ if !self.observed.is_meant_to_run() => "the cluster was stopped".to_owned(),
+            Some(exit) => format!("it does not run; it ended with {exit}"),
+            None => "it does not run".to_owned(),
+        }
+    }
+
+    fn process(&self, name: &str) -> Option<&ObservedProcess> {
+        self.observed.processes.get(name).filter(|_| self.record.is_some())
+    }
+
+    pub(super) fn store(&self, store: Store) -> Option<Step> {
+        let id = store_step(store);
+        let down = match store {
+            Store::Postgres => "players get a 503",
+            Store::Redis => "rate limits and recent messages are forgotten",
+            Store::Nats => "requests wait or fail",
+        };
+        if !self.has(&id.0) {
+            return Some(step(&id.0, Action::Create, NONE_YET, None));
+        }
+        let found = self.process(store.as_str()).filter(|process| process.is_running());
+        let Some(found) = found else {
+            // What does not run is down already.
+            let why = self.why_not_running(self.process(store.as_str()));
+            return Some(step(&id.0, Action::Restart, &why, None));
+        };
+        let place = Place::paths(self.observed.folder.path());
+        let port = self.record.and_then(|record| record.ports.nats).unwrap_or_default();
+        let wanted = match store {
+            Store::Postgres => postgres::revision(&place),
+            Store::Redis => redis::revision(&place),
+            Store::Nats => nats::revision(port),
+        };
+        match () {
+            () if found.revision.is_empty() => Some(step(
+                &id.0,
+                Action::Restart,
+                "it is not known what it was started with",
+                Some(down),
+            )),
+            () if found.revision != wanted => Some(step(
+                &id.0,
+                Action::Restart,
+                "its configuration is another one",
+                Some(down),
+            )),
+            () if self.is_interrupted(&id.0) => Some(step(&id.0, Action::Change, INTERRUPTED, None)),
+            () => None,
+        }
+    }
+
+    pub(super) fn removed(&self) -> impl Iterator<Item = Step> {
+        let wanted: Vec<String> = self.blueprint.instances().map(|(_, _, instance)| instance).collect();
+        let recorded = self.record.into_iter().flat_map(|record| record.instances.keys());
+        let gone: Vec<Step> = recorded
+            .filter(|instance| !wanted.contains(instance))
+            .map(|instance| {
+                step(
+                    &service_step(instance).0,
+                    Action::Remove,
+                    "fewer instances are wanted",
+                    None,
+                )
+            })
+            .collect();
+        gone.into_iter()
+    }
+
+    pub(super) fn instance(&self, service: Service, instance: &str) -> Option<Step> {
+        let id = service_step(instance);
+        let is_alone = self.blueprint.replicas.get(&service).is_none_or(|count| *count == 1);
+        let down = is_alone.then_some(match service {
+            Service::Gateway => "players' connections close; they connect again",
+            Service::Auth => "nobody can sign in",
+            Service::Chat => "messages get no reply",
+        });
+        let restart = |why: &str| Some(step(&id.0, Action::Restart, why, down));
+        let found = self.observed.settings.get(instance).filter(|_| self.has(&id.0));
+        let Some(found) = found else {
+            return Some(step(&id.0, Action::Create, NONE_YET, None));
+        };
+        let Some(process) = self.process(instance).filter(|process| process.is_running()) else {
+            let why = self.why_not_running(self.process(instance));
+            return Some(step(&id.0, Action::Restart, &why, None));
+        };
+        let secrets = self.observed.secrets.as_ref();
+        let wanted = self.record.zip(secrets).and_then(|(record, secrets)| {
+            services::settings(
+                &self.observed.folder,
+                self.blueprint,
+                record,
+                secrets,
+                (service, instance),
+            )
+        });
+        match wanted {
+            None => restart("its ports or credentials change"),
+            Some(wanted) if wanted != *found => restart(&services::difference(service, found, &wanted)),
+            Some(_) if self.has_lost_nats() => restart("the port of NATS changes"),
+            Some(wanted) if services::revision(&wanted) != process.revision => {
+                restart("it was started with other settings or by another version of Gaia")
+            }
+            Some(_) => self
+                .is_interrupted(&id.0)
+                .then(|| step(&id.0, Action::Change, INTERRUPTED, None)),
+        }
+    }
+
+    fn has_lost_nats(&self) -> bool {
+        let port = self.record.and_then(|record| record.ports.nats);
+        port.is_some_and(|port| self.observed.lost_ports.contains(&port))
+    }
+
+    pub(super) fn bundle(&self, game: &GameId) -> Option<Step> {
+        let id = bundle_step(game);
+        let generation = self.blueprint.games.get(game).map_or(0, |own| own.bundle.generation);
+        let publish = format!("publish generation {generation}");
+        let differs = self.made(
+            &id.0,
+            &bundle_digest(self.blueprint, game),
+            &format!("{publish}: its content has changed"),
+        );
+        if differs.is_some() {
+            return differs.map(|step| match step.action {
+                Action::Create => Step { why: publish, ..step },
+                _ => step,
+            });
+        }
+        let used = self
+            .observed
+            .bundles_in_use
+            .get(game)
+            .and_then(|used| used.as_ref().ok())?;
+        (used.generation < generation).then(|| {
+            let why = format!("{publish}: the cluster uses generation {}", used.generation);
+            step(&id.0, Action::Change, &why, None)
+        })
+    }
+}
+
+/// A step.
+pub(super) fn step(id: &str, action: Action, why: &str, down: Option<&str>) -> Step {
+    Step {
+        id: StepId(id.to_owned()),
+        action,
+        why: why.to_owned(),
+        down: down.map(str::to_owned),
+    }
+}

@@ -1,0 +1,114 @@
+//! Which steps lead from what is there to what should be.
+
+use gaia_names::Service;
+
+use super::{
+    Action, Step,
+    ids::{
+        FOLDER, LEFTOVERS, NATS_ACCOUNTS, POSTGRES_MIGRATIONS, POSTGRES_ROLES, PROCESSES, PROOF, RECORD, REDIS_USERS,
+        STORES,
+    },
+    sight::{Sight, step},
+};
+use crate::{
+    Blueprint, Observed,
+    targets::local::{migrations, nats, postgres, record::Life, redis},
+};
+
+/// The steps towards a blueprint.
+pub(super) fn towards(observed: &Observed, blueprint: &Blueprint) -> Vec<Step> {
+    let gone = observed
+        .record
+        .as_ref()
+        .is_some_and(|record| record.life == Life::Destroying);
+    let record = observed.record.as_ref().filter(|_| !gone);
+    let sight = Sight {
+        observed,
+        blueprint,
+        record,
+    };
+    let mut steps = Vec::new();
+    if gone {
+        let why = "a destroy ended in the middle: what is left of it goes first";
+        steps.push(step(LEFTOVERS, Action::Remove, why, Some("nothing works")));
+    }
+    steps.extend(
+        [
+            sight.folders(),
+            sight.secrets(),
+            sight.ports(),
+            sight.postgres_data(),
+            sight.supervisor(),
+        ]
+        .into_iter()
+        .flatten(),
+    );
+    steps.extend(STORES.iter().filter_map(|store| sight.store(*store)));
+    steps.extend(within_stores(&sight, blueprint));
+    steps.extend(sight.removed());
+    // The gateway comes last, so that whoever connects finds somebody to answer.
+    let mut order: Vec<(Service, String)> = blueprint
+        .instances()
+        .map(|(service, _, name)| (service, name))
+        .collect();
+    order.sort_by_key(|(service, _)| *service == Service::Gateway);
+    steps.extend(
+        order
+            .iter()
+            .filter_map(|(service, instance)| sight.instance(*service, instance)),
+    );
+    steps.extend(blueprint.games.keys().filter_map(|game| sight.bundle(game)));
+    let is_noted = record.is_some_and(|record| !record.is_unfinished() && record.digest == blueprint.digest);
+    if steps.is_empty() && !is_noted {
+        let why = "an earlier command ended before it noted that all was done";
+        steps.push(step(RECORD, Action::Change, why, None));
+    }
+    steps
+}
+
+/// What the stores must hold and whom they must know.
+fn within_stores(sight: &Sight<'_>, blueprint: &Blueprint) -> impl Iterator<Item = Step> {
+    let games = || blueprint.games.keys();
+    let differ = "the games that it serves differ";
+    let wanted = [
+        (POSTGRES_ROLES, postgres::roles_digest(games()), differ),
+        (
+            POSTGRES_MIGRATIONS,
+            migrations::digest(),
+            "this version of Gaia has further migrations",
+        ),
+        (REDIS_USERS, redis::users_digest(games()), differ),
+        (
+            NATS_ACCOUNTS,
+            nats::accounts_digest(games()),
+            "the games or their rights differ",
+        ),
+    ];
+    wanted
+        .into_iter()
+        .filter_map(|(id, digest, differs)| sight.made(id, &digest, differs))
+}
+
+/// The steps of a destroy.
+pub(super) fn away(observed: &Observed) -> Vec<Step> {
+    let running = observed
+        .processes
+        .values()
+        .filter(|process| process.is_running())
+        .count();
+    let why = match (observed.supervisor.is_some(), running) {
+        (true, count) => format!("the supervisor and {count} processes run"),
+        (false, 0) => "none is known to run; it is made sure of".to_owned(),
+        (false, count) => format!("{count} processes run"),
+    };
+    vec![
+        step(PROCESSES, Action::Remove, &why, Some("nothing works")),
+        step(
+            FOLDER,
+            Action::Remove,
+            &format!("{} holds all that it has", observed.folder.path().display()),
+            None,
+        ),
+        step(PROOF, Action::Remove, "no process, socket or file may be left", None),
+    ]
+}

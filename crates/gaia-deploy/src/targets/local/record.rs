@@ -1,0 +1,124 @@
+//! What apply must remember of a cluster: `cluster.json` in its folder.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use gaia_names::{ClusterName, GameId, InstanceId};
+use serde::{Deserialize, Serialize};
+
+use super::files;
+use crate::{Blueprint, ClusterFolder, DeployError, Parent, StepId};
+
+/// The form of the file; another number means another form.
+const FORMAT: u32 = 1;
+
+/// What is meant to be with a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Life {
+    /// It should run.
+    Up,
+    /// It was stopped and keeps its data.
+    Stopped,
+    /// It is being destroyed.
+    Destroying,
+}
+
+/// One cluster's record.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    format: u32,
+    pub(crate) cluster: ClusterName,
+    pub(crate) life: Life,
+    /// The generation that was last begun, and its digest.
+    pub(crate) generation: u64,
+    pub(crate) digest: String,
+    /// The blueprint that was last applied in full.
+    pub(crate) applied: Option<Blueprint>,
+    /// The number and digest of each game's newest bundle, given out before it is published.
+    pub(crate) bundles: BTreeMap<GameId, (u64, String)>,
+    pub(crate) ports: Ports,
+    pub(crate) instances: BTreeMap<String, InstanceId>,
+    /// What was made, by the step that made it.
+    pub(crate) resources: BTreeMap<StepId, Resource>,
+    /// The step that is being done, or was when the command ended.
+    pub(crate) intent: Option<Intent>,
+}
+
+/// The ports on loopback. They are written down before they are used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ports {
+    pub(crate) nats: Option<u16>,
+    pub(crate) gateway: BTreeMap<GameId, u16>,
+    /// Where health, metrics and the admin API of each instance listen.
+    pub(crate) ops: BTreeMap<String, u16>,
+}
+
+/// Something that a step made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Resource {
+    /// What it was made from; another one means that it has to change.
+    pub(crate) digest: String,
+    /// What it is on the machine: a path, a process, a port.
+    pub(crate) id: String,
+    pub(crate) at: DateTime<Utc>,
+}
+
+/// What somebody set out to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Intent {
+    pub(crate) step: StepId,
+    pub(crate) command: String,
+    pub(crate) since: DateTime<Utc>,
+}
+
+impl Record {
+    pub(crate) fn new(cluster: ClusterName) -> Self {
+        Self {
+            format: FORMAT,
+            cluster,
+            life: Life::Up,
+            generation: 0,
+            digest: String::new(),
+            applied: None,
+            bundles: BTreeMap::new(),
+            ports: Ports::default(),
+            instances: BTreeMap::new(),
+            resources: BTreeMap::new(),
+            intent: None,
+        }
+    }
+
+    pub(crate) fn read(folder: &ClusterFolder) -> Result<Option<Self>, DeployError> {
+        files::read_json(&folder.record(), "a cluster's record")
+    }
+
+    pub(crate) fn write(&self, folder: &ClusterFolder) -> Result<(), DeployError> {
+        files::write_json(&folder.record(), self, 0o600)
+    }
+
+    pub(crate) fn parent(&self) -> Parent {
+        Parent {
+            generation: self.generation,
+            digest: self.digest.clone(),
+            bundles: self.bundles.clone(),
+        }
+    }
+
+    /// Whether an apply ended before its last step.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        let applied = self.applied.as_ref().map(|blueprint| blueprint.generation);
+        self.intent.is_some() || self.life == Life::Destroying || applied != Some(self.generation)
+    }
+}
+
+impl Ports {
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = u16> {
+        self.nats
+            .iter()
+            .chain(self.gateway.values())
+            .chain(self.ops.values())
+            .copied()
+    }
+}

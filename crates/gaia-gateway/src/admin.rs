@@ -1,0 +1,152 @@
+//! The cluster's admin API, on the second port: bundles and roles.
+
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{FromRequestParts, Request},
+    http::request::Parts,
+    response::Response,
+    routing::{get, put},
+};
+use gaia_names::{GameId, PlayerId, Secret};
+use gaia_protocol::{
+    ErrorCode,
+    auth::{Player, SetRole},
+    bundle::Bundle,
+    chat::{BundleInUse, PublishBundle, ReadBundle},
+};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    asked::Asked,
+    caller::bearer,
+    edge,
+    extract::{Body, Named, json},
+    game::Shared,
+    inputs::{NewRole, hyphenated},
+    problem::Refusal,
+    routes::Route,
+};
+
+/// The largest bundle, in bytes.
+const LARGEST_BUNDLE: usize = 8 * 1024 * 1024;
+/// How admin requests are counted.
+const ADMIN: Route = Route {
+    pattern: "/admin",
+    forms: &["application/json"],
+    time: Duration::from_secs(60),
+};
+
+/// The games of this gateway with the tokens of their admins.
+#[derive(Clone)]
+pub(crate) struct Administered {
+    games: Arc<BTreeMap<GameId, (Shared, Secret)>>,
+}
+
+/// The routes for the second port.
+pub(crate) fn router(games: BTreeMap<GameId, (Shared, Secret)>) -> Router {
+    let inner = Router::new()
+        .route("/admin/v1/bundles/{game}", get(read_bundle).put(publish_bundle))
+        .route("/admin/v1/players/{game}/{player}/role", put(set_role))
+        .fallback(|| async { Refusal::from(ErrorCode::NotFound) })
+        .method_not_allowed_fallback(|| async { Refusal::from(ErrorCode::MethodNotAllowed) })
+        .with_state(Administered { games: Arc::new(games) });
+    // The second port has no edge of its own, so that of the players' port goes around these routes.
+    let outer = move |request: Request| {
+        let inner = inner.clone();
+        async move { around(inner, request).await }
+    };
+    Router::new().route("/admin/{*rest}", axum::routing::any(outer))
+}
+
+async fn around(inner: Router, request: Request) -> Response {
+    let asked = Asked::new(request.headers(), Ipv4Addr::UNSPECIFIED.into(), ADMIN.pattern);
+    edge::answer(inner, None, const { &ADMIN }, asked, request).await
+}
+
+/// Whoever holds the admin token of the game that the path names.
+struct Admin(Shared);
+
+#[derive(Deserialize)]
+struct OneGame {
+    game: GameId,
+}
+
+impl FromRequestParts<Administered> for Admin {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, administered: &Administered) -> Result<Self, Refusal> {
+        let Named(OneGame { game }) = Named::from_request_parts(parts, administered).await?;
+        let given = bearer(&parts.headers)?.ok_or(ErrorCode::SignInFirst)?;
+        let Some((game, token)) = administered.games.get(&game) else {
+            return Err(Refusal::new(
+                ErrorCode::NotFound,
+                "This gateway does not serve that game.",
+            ));
+        };
+        if !is_same(given, token.expose()) {
+            return Err(Refusal::new(
+                ErrorCode::TokenInvalid,
+                "This is not the game's admin token.",
+            ));
+        }
+        Ok(Self(Arc::clone(game)))
+    }
+}
+
+/// Compares in a time that says nothing of where two secrets differ: only their digests are compared, all of them.
+fn is_same(given: &str, secret: &str) -> bool {
+    let (given, secret) = (Sha256::digest(given), Sha256::digest(secret));
+    given
+        .iter()
+        .zip(secret)
+        .fold(0, |differ, (one, other)| differ | (one ^ other))
+        == 0
+}
+
+async fn read_bundle(admin: Admin, asked: Asked) -> Result<Json<BundleInUse>, Refusal> {
+    let Admin(game) = admin;
+    Ok(Json(game.bus.ask(&asked.call(), &ReadBundle {}).await?))
+}
+
+async fn publish_bundle(admin: Admin, asked: Asked, request: Request) -> Result<Json<BundleInUse>, Refusal> {
+    let Admin(game) = admin;
+    let bundle: Bundle = json(request, LARGEST_BUNDLE).await?;
+    if bundle.game != game.id {
+        let detail = format!("This bundle is for `{}`; the path says `{}`.", bundle.game, game.id);
+        return Err(Refusal::new(ErrorCode::InvalidInput, detail));
+    }
+    let bundle = Box::new(bundle);
+    Ok(Json(game.bus.ask(&asked.call(), &PublishBundle { bundle }).await?))
+}
+
+#[derive(Deserialize)]
+struct OnePlayer {
+    #[serde(deserialize_with = "hyphenated")]
+    player: PlayerId,
+}
+
+async fn set_role(
+    admin: Admin,
+    asked: Asked,
+    Named(OnePlayer { player }): Named<OnePlayer>,
+    Body(NewRole { role }): Body<NewRole>,
+) -> Result<Json<Player>, Refusal> {
+    let Admin(game) = admin;
+    Ok(Json(game.bus.ask(&asked.call(), &SetRole { player, role }).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_admin_token_is_the_admin_token() {
+        assert!(is_same("correct horse", "correct horse"));
+        for wrong in ["", "correct hors", "correct horse ", "Correct horse"] {
+            assert!(!is_same(wrong, "correct horse"), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The one round trip to Redis: is the session revoked, can its absence be trusted, and is there room in the rate?
+
+use std::{fmt::Display, net::IpAddr, time::Duration};
+
+use gaia_names::{PlayerId, SessionId};
+use gaia_protocol::keys;
+use gaia_service::{Redis, redis::RedisLost};
+use redis::{ErrorKind, RedisError, ServerErrorKind, aio::ConnectionManager};
+
+use crate::rate::Rate;
+
+/// KEYS: the rate's key, then, where a session is checked, its revocation and the mark that revocations are complete.
+/// ARGV: what one request takes up and how far ahead a caller may be, in microseconds; 0 counts nothing.
+/// Answers a verdict and a wait in microseconds. The clock is Redis's own, so that gateways agree.
+const TEXT: &str = r"
+local verdict = 0
+if #KEYS == 3 then
+    local session = redis.call('MGET', KEYS[2], KEYS[3])
+    if session[1] then return {1, 0} end
+    if not session[2] then verdict = 2 end
+end
+local interval, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2])
+if interval == 0 then return {verdict, 0} end
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local due = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0))
+local ahead = due - now
+if ahead > tolerance then return {3, ahead - tolerance} end
+redis.call('SET', KEYS[1], string.format('%.0f', due + interval), 'PX', math.ceil((ahead + interval) / 1000))
+return {verdict, 0}
+";
+
+/// What Redis says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Admitted,
+    /// The session was revoked.
+    Ended,
+    /// Within the rate, but Redis does not know all revocations.
+    Unknown,
+    Limited(Duration),
+}
+
+pub(super) struct Script {
+    redis: Redis,
+    hash: String,
+}
+
+impl Script {
+    pub(super) fn new(redis: &Redis) -> Self {
+        Self {
+            redis: redis.clone(),
+            hash: redis::Script::new(TEXT).get_hash().to_owned(),
+        }
+    }
+
+    /// Asks about a session and counts a request of its player, if a rate is given.
+    pub(super) async fn session(
+        &self,
+        session: SessionId,
+        rate: Option<(PlayerId, &Rate)>,
+    ) -> Result<Verdict, RedisLost> {
+        let rate_key = match rate {
+            Some((player, _)) => self.key(format_args!("rate:player:{player}")),
+            None => self.key("rate:none"),
+        };
+        let session_keys = [self.key(keys::revoked(session)), self.key(keys::REVOCATIONS_COMPLETE)];
+        self.run(rate_key, &session_keys, rate.map(|(_, rate)| rate)).await
+    }
+
+    /// Counts an attempt of an address.
+    pub(super) async fn attempt(&self, address: IpAddr, rate: &Rate) -> Result<Verdict, RedisLost> {
+        let key = self.key(format_args!("rate:sign-in:{address}"));
+        self.run(key, &[], Some(rate)).await
+    }
+
+    fn key(&self, rest: impl Display) -> String {
+        self.redis.key(rest)
+    }
+
+    async fn run(&self, rate_key: String, session_keys: &[String], rate: Option<&Rate>) -> Result<Verdict, RedisLost> {
+        let micros = |time: fn(&Rate) -> Duration| rate.map_or(0, |rate| time(rate).as_micros());
+        let (interval, tolerance) = (micros(|rate| rate.interval), micros(|rate| rate.tolerance));
+        let command = |name: &str, script: &str| {
+            let mut command = redis::cmd(name);
+            command
+                .arg(script)
+                .arg(1 + session_keys.len())
+                .arg(&rate_key)
+                .arg(session_keys);
+            command.arg(interval.to_string()).arg(tolerance.to_string());
+            command
+        };
+        let by_hash = command("EVALSHA", &self.hash);
+        let by_text = || command("EVAL", TEXT);
+        let (verdict, wait) = self
+            .redis
+            .ask(|connection| evaluate(connection, by_hash, by_text))
+            .await?;
+        Ok(match verdict {
+            0 => Verdict::Admitted,
+            1 => Verdict::Ended,
+            3 => Verdict::Limited(Duration::from_micros(wait)),
+            _ => Verdict::Unknown,
+        })
+    }
+}
+
+async fn evaluate(
+    mut connection: ConnectionManager,
+    by_hash: redis::Cmd,
+    by_text: impl FnOnce() -> redis::Cmd,
+) -> Result<(u8, u64), RedisError> {
+    match by_hash.query_async(&mut connection).await {
+        // Redis forgets scripts when it restarts; the text brings it back.
+        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+            by_text().query_async(&mut connection).await
+        }
+        answer => answer,
+    }
+}

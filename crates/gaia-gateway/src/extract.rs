@@ -1,0 +1,317 @@
+//! What handlers take from a request, with every way in which it can be wrong turned into a refusal.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body as HttpBody,
+    extract::{FromRequest, FromRequestParts, Path, Request, rejection::PathRejection},
+    http::{HeaderMap, header, request::Parts},
+};
+use futures::StreamExt;
+use gaia_names::{ConversationId, PersonaId, TurnId};
+use gaia_protocol::{ErrorCode, Fault, chat::LARGEST_PAGE};
+use serde::{Deserialize, de::DeserializeOwned};
+use utoipa::IntoParams;
+
+use crate::{
+    inputs::{Checked, hyphenated},
+    problem::Refusal,
+};
+
+/// The largest body of the player's API, in bytes.
+pub(crate) const LARGEST_BODY: usize = 64 * 1024;
+/// How long the whole body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(15);
+
+/// A JSON body that keeps its rules.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Checked> FromRequest<S> for Body<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        let input: T = json(request, LARGEST_BODY).await?;
+        input.check()?;
+        Ok(Self(input))
+    }
+}
+
+/// Reads a whole body of a bounded size in a bounded time and parses it.
+pub(crate) async fn json<T: DeserializeOwned>(request: Request, most: usize) -> Result<T, Refusal> {
+    let (parts, body) = request.into_parts();
+    if !is_json(&parts.headers) {
+        return Err(ErrorCode::UnsupportedMediaType.into());
+    }
+    let announced = parts
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: usize| length > most) {
+        return Err(too_large(most));
+    }
+    let bytes = tokio::time::timeout(BODY_TIME, whole(body, most))
+        .await
+        .map_err(|_| Refusal::from(ErrorCode::RequestTimeout))??;
+    Ok(parse(&bytes)?)
+}
+
+async fn whole(body: HttpBody, most: usize) -> Result<Vec<u8>, Refusal> {
+    let mut chunks = body.into_data_stream();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Refusal::new(ErrorCode::BadRequest, "The body broke off."))?;
+        if bytes.len() + chunk.len() > most {
+            return Err(too_large(most));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn too_large(most: usize) -> Refusal {
+    Refusal::new(
+        ErrorCode::BodyTooLarge,
+        format!("The body must have at most {} KiB.", most / 1024),
+    )
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
+/// Parses JSON. The message names the field and the place, and never a value.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let input = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        told(&path, error.inner())
+    })?;
+    deserializer.end().map_err(|error| told(".", &error))?;
+    Ok(input)
+}
+
+fn told(path: &str, error: &serde_json::Error) -> Fault {
+    let (line, column) = (error.line(), error.column());
+    if !error.is_data() {
+        let detail = format!("The body is not valid JSON at line {line}, column {column}.");
+        return Fault::new(ErrorCode::BadRequest, detail);
+    }
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    // serde's messages have the value before "expected" and only our own words after it.
+    let expected = text.rsplit_once("expected ").map(|(_, expected)| expected);
+    let rule = match expected {
+        _ if text.starts_with("missing field") || text.starts_with("duplicate field") => text.to_owned(),
+        Some(expected) if text.starts_with("unknown field") => format!("unknown field, expected {expected}"),
+        Some(expected) => format!("expected {expected}"),
+        None => "the value cannot be taken".to_owned(),
+    };
+    let detail = match path {
+        "." => format!("In the body at line {line}, column {column}: {rule}."),
+        _ => format!("`{}` at line {line}, column {column}: {rule}.", shown(path)),
+    };
+    Fault::new(ErrorCode::InvalidInput, detail)
+}
+
+/// The beginning of a field's name, which may be hostile.
+fn shown(path: &str) -> String {
+    path.chars().take(40).flat_map(char::escape_default).collect()
+}
+
+/// Names in a path.
+pub(crate) struct Named<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(names)) => Ok(Self(names)),
+            Err(PathRejection::FailedToDeserializePathParams(_)) => Err(Refusal::new(
+                ErrorCode::InvalidInput,
+                "A name in the path cannot be taken: conversations, turns and players are UUIDs with hyphens, games and \
+                 personas are words in lower case.",
+            )),
+            Err(_) => Err(ErrorCode::NotFound.into()),
+        }
+    }
+}
+
+/// `/v1/personas/{persona}`.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct OnePersona {
+    /// The persona's name.
+    #[param(value_type = String, min_length = 2, max_length = 40, pattern = "^[a-z][a-z0-9_-]{0,38}[a-z0-9]$")]
+    pub(crate) persona: PersonaId,
+}
+
+/// `/v1/conversations/{conversation}`.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct OneConversation {
+    /// The conversation's id.
+    #[serde(deserialize_with = "hyphenated")]
+    #[param(value_type = uuid::Uuid)]
+    pub(crate) conversation: ConversationId,
+}
+
+/// `/v1/conversations/{conversation}/turns/{turn}`.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct OneTurn {
+    /// The conversation's id.
+    #[serde(deserialize_with = "hyphenated")]
+    #[param(value_type = uuid::Uuid)]
+    pub(crate) conversation: ConversationId,
+    /// The turn's id.
+    #[serde(deserialize_with = "hyphenated")]
+    #[param(value_type = uuid::Uuid)]
+    pub(crate) turn: TurnId,
+}
+
+/// Which page of a list.
+#[derive(Debug, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Listing {
+    /// At most this many rows.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 100, default = 20)]
+    pub(crate) limit: u16,
+    /// `next` of the page before.
+    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_.:~-]{1,200}$")]
+    pub(crate) before: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Listing {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        Self::read(parts.uri.query().unwrap_or_default())
+    }
+}
+
+impl Listing {
+    fn read(query: &str) -> Result<Self, Refusal> {
+        let refuse = |detail: &str| Err(Refusal::new(ErrorCode::InvalidInput, detail));
+        let (mut limit, mut before) = (None, None);
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let is_known_once = match &*name {
+                "limit" => limit.replace(value).is_none(),
+                "before" => before.replace(value).is_none(),
+                _ => false,
+            };
+            if !is_known_once {
+                return refuse("The query may hold `limit` and `before`, each once.");
+            }
+        }
+        let limit = match limit.as_deref().map(whole_number) {
+            None => 20,
+            Some(Some(limit)) if (1..=LARGEST_PAGE).contains(&limit) => limit,
+            Some(_) => return refuse("`limit` must be a whole number from 1 to 100."),
+        };
+        let is_cursor = |text: &str| {
+            let may_be = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:~-".contains(&byte);
+            (1..=200).contains(&text.len()) && text.bytes().all(may_be)
+        };
+        if before.as_deref().is_some_and(|before| !is_cursor(before)) {
+            return refuse("`before` must be `next` of the page before.");
+        }
+        let before = before.map(std::borrow::Cow::into_owned);
+        Ok(Self { limit, before })
+    }
+}
+
+/// A number in digits alone: Rust would also read `+5`, which the document does not promise.
+fn whole_number(text: &str) -> Option<u16> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inputs::{NewPlayer, NewTurn};
+
+    fn refused<T: DeserializeOwned>(body: &str) -> Fault {
+        parse::<T>(body.as_bytes()).err().expect("it was taken")
+    }
+
+    #[test]
+    fn a_refused_body_names_the_field_and_never_the_value() {
+        for (body, code, names) in [
+            ("{", ErrorCode::BadRequest, "line 1"),
+            ("", ErrorCode::BadRequest, "line 1"),
+            ("{} {}", ErrorCode::InvalidInput, "`email`"),
+            ("[]", ErrorCode::InvalidInput, "expected"),
+            (r#"{"email":"a@b.c"}"#, ErrorCode::InvalidInput, "`password`"),
+            (r#"{"email":7654321,"password":""}"#, ErrorCode::InvalidInput, "`email`"),
+            (
+                r#"{"email":"x","password":["hunter2"]}"#,
+                ErrorCode::InvalidInput,
+                "`password`",
+            ),
+            (
+                r#"{"email":"x","password":"hunter2","is_admin":true}"#,
+                ErrorCode::InvalidInput,
+                "`is_admin`",
+            ),
+            (r#"{"email":"x","email":"hunter2"}"#, ErrorCode::InvalidInput, "email"),
+        ] {
+            let fault = refused::<NewPlayer>(body);
+            assert_eq!(fault.code, code, "{body}: {fault}");
+            assert!(fault.detail.contains(names), "{body}: {fault}");
+            assert!(
+                !fault.detail.contains("hunter2") && !fault.detail.contains("7654321"),
+                "{fault}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_hostile_key_is_shown_short_and_escaped() {
+        let body = format!(r#"{{"text":"hi","{}":1}}"#, "\\u001b[2J".repeat(5_000));
+        let detail = refused::<NewTurn>(&body).detail;
+        assert!(detail.len() < 600 && !detail.contains('\u{1b}'), "{detail}");
+    }
+
+    #[test]
+    fn text_after_the_body_is_refused() {
+        assert_eq!(refused::<NewTurn>(r#"{"text":"hi"} x"#).code, ErrorCode::BadRequest);
+    }
+
+    #[test]
+    fn a_page_has_1_to_100_rows() {
+        let page = |limit, before: Option<&str>| Listing {
+            limit,
+            before: before.map(str::to_owned),
+        };
+        for (query, read) in [
+            ("", page(20, None)),
+            ("limit=1", page(1, None)),
+            ("limit=100&before=abc_1", page(100, Some("abc_1"))),
+        ] {
+            assert_eq!(Listing::read(query).ok(), Some(read), "{query}");
+        }
+        for bad in [
+            "limit=0",
+            "limit=101",
+            "limit=",
+            "limit=%2B5",
+            "limit=-1",
+            "limit=1&limit=1",
+            "page=2",
+            "before=",
+            "before=%00",
+            "limit=99999999999999999999",
+        ] {
+            assert!(Listing::read(bad).is_err(), "{bad}");
+        }
+    }
+}

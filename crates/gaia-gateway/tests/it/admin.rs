@@ -1,0 +1,123 @@
+//! The admin API on the second port.
+
+use gaia_testkit::{Answer, TestCluster, Visitor};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+fn admin(cluster: &TestCluster) -> Visitor {
+    let mut admin = Visitor::new(format!("http://{}", cluster.ops[0]));
+    let token = cluster.game.gateway_settings().games.remove(0).admin_token;
+    admin.access_token = Some(token.expose().to_owned());
+    admin
+}
+
+async fn put(admin: &Visitor, path: &str, body: &Value) -> Answer {
+    admin.send(admin.request(Method::PUT, path).json(body)).await
+}
+
+#[tokio::test]
+async fn a_newer_bundle_is_taken_and_seen_by_players_at_once() {
+    let cluster = TestCluster::start().await;
+    let (admin, player) = (admin(&cluster), cluster.visitor().await);
+    let path = format!("/admin/v1/bundles/{}", cluster.game.id);
+    assert_eq!(admin.get(&path).await.ok()["generation"], 1);
+    let mut bundle = cluster.bundle.clone();
+    bundle.generation = 2;
+    bundle.personas[0].name = "The lamplighter".to_owned();
+    let bundle = serde_json::to_value(bundle).unwrap();
+    let in_use = put(&admin, &path, &bundle).await.ok();
+    assert_eq!(
+        (&in_use["generation"], &in_use["answers_by"]),
+        (&json!(2), &json!("scripted"))
+    );
+    assert_eq!(player.get("/v1/personas/guide").await.ok()["name"], "The lamplighter");
+
+    let mut foreign = bundle.clone();
+    foreign["game"] = json!("another-game");
+    assert_eq!(put(&admin, &path, &foreign).await.code(), "invalid_input");
+    assert_eq!(
+        put(&admin, &path, &json!({ "game": cluster.game.id })).await.code(),
+        "invalid_input"
+    );
+    let huge = json!({ "game": cluster.game.id, "name": "a".repeat(9 * 1024 * 1024) });
+    assert_eq!(put(&admin, &path, &huge).await.code(), "body_too_large");
+}
+
+#[tokio::test]
+async fn a_role_is_given_and_stands_in_the_next_token() {
+    let cluster = TestCluster::start().await;
+    let (admin, player) = (admin(&cluster), cluster.visitor().await);
+    let me = player.get("/v1/players/me").await.ok();
+    let path = format!(
+        "/admin/v1/players/{}/{}/role",
+        cluster.game.id,
+        me["id"].as_str().unwrap()
+    );
+    assert_eq!(
+        put(&admin, &path, &json!({ "role": "moderator" })).await.ok()["role"],
+        "moderator"
+    );
+    assert_eq!(player.get("/v1/players/me").await.ok()["role"], "moderator");
+    assert_eq!(
+        put(&admin, &path, &json!({ "role": "king" })).await.code(),
+        "invalid_input"
+    );
+    let nobody = format!("/admin/v1/players/{}/{}/role", cluster.game.id, crate::support::id());
+    assert_eq!(
+        put(&admin, &nobody, &json!({ "role": "admin" })).await.code(),
+        "not_found"
+    );
+}
+
+#[tokio::test]
+async fn only_the_admin_token_opens_the_admin_api_and_players_cannot_reach_it() {
+    let cluster = TestCluster::start().await;
+    let (admin, player) = (admin(&cluster), cluster.visitor().await);
+    let path = format!("/admin/v1/bundles/{}", cluster.game.id);
+    let mut stranger = admin.clone();
+    stranger.access_token = None;
+    assert_eq!(stranger.get(&path).await.code(), "sign_in_first");
+    stranger.access_token = player.access_token.clone();
+    assert_eq!(stranger.get(&path).await.code(), "token_invalid");
+    assert_eq!(admin.get("/admin/v1/bundles/another-game").await.code(), "not_found");
+    assert_eq!(admin.get("/admin/v1/bundles/No%20Game").await.code(), "invalid_input");
+    assert_eq!(admin.get("/admin/v2/anything").await.code(), "not_found");
+    assert_eq!(admin.delete(&path).await.code(), "method_not_allowed");
+    let mut outside = admin.clone();
+    outside.gateway = cluster.gateway.clone();
+    assert_eq!(outside.get(&path).await.code(), "not_found");
+    assert_eq!(outside.get("/metrics").await.code(), "not_found");
+}
+
+#[tokio::test]
+async fn requests_and_refusals_are_counted_by_pattern_and_not_by_path() {
+    let cluster = TestCluster::start().await;
+    let player = cluster.visitor().await;
+    let missing = crate::support::id();
+    player.get(&format!("/v1/conversations/{missing}")).await;
+    player.get(&format!("/made/up/{missing}")).await;
+    let metrics = reqwest::get(format!("http://{}/metrics", cluster.ops[0]))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let mine = |name: &str| {
+        let game = format!("game=\"{}\"", cluster.game.id);
+        metrics
+            .lines()
+            .filter(|line| line.starts_with(name) && line.contains(&game))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let requests = mine("gaia_http_requests_total");
+    assert!(
+        requests.contains("route=\"/v1/conversations/{conversation}\",method=\"GET\",status=\"404\""),
+        "{requests}"
+    );
+    assert!(requests.contains("route=\"elsewhere\""), "{requests}");
+    assert!(mine("gaia_refusals_total").contains("code=\"not_found\""));
+    assert!(mine("gaia_http_request_seconds_bucket").contains("le=\"0.005\""));
+    assert!(!mine("gaia_open_connections").is_empty());
+    assert!(!metrics.contains(&missing));
+}

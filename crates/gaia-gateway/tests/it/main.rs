@@ -1,0 +1,20 @@
+//! The gateway as clients see it, with `auth` and `chat` behind it on real stores.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails, and helpers of tests are part of them"
+)]
+
+mod admin;
+mod documents;
+mod drain;
+mod games;
+mod limits;
+mod lost;
+mod raw;
+mod refusals;
+mod sockets;
+mod streams;
+mod support;
+mod tokens;
+mod walk;

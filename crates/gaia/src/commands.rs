@@ -1,0 +1,161 @@
+//! What can be typed after `gaia`, and what it means.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::verbs;
+
+const ABOUT: &str = "Runs games whose AI characters live in the real world.
+
+A game is one folder with a config.yaml and its personas. `gaia up` makes it a running cluster of its own on this
+machine: gateway, auth and chat, with a private Postgres, Redis and NATS.";
+
+const AFTER: &str = "\
+A first game:
+  gaia new my-game                         make games/my-game
+  gaia check games/my-game                 see what is wrong with it
+  gaia up games/my-game                    bring it up
+  gaia play my-game                        talk to its characters
+
+Exit codes:
+  0   nothing to do, or done
+  1   it failed
+  2   there are changes to make (gaia plan)
+  64  what was typed or written cannot be used
+
+Environment:
+  GAIA_HOME    where Gaia keeps everything on this machine; default: /var/lib/gaia for root, else
+               $XDG_STATE_HOME/gaia or ~/.local/state/gaia
+  GAIA_MODELS  where models lie; default: models in home
+  GAIA_LOG     what `gaia serve` logs, such as info or gaia_chat=debug,warn
+  NO_COLOR     no colour";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "gaia", version, about = "Runs games whose AI characters live in the real world.", long_about = ABOUT)]
+#[command(after_help = AFTER, subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
+#[command(arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Commands {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Make a game's folder, ready to be changed
+    ///
+    /// Makes <INTO>/<GAME> with a config.yaml and a first persona. Nothing that is there already is touched.
+    #[command(verbatim_doc_comment)]
+    New(verbs::new::Arguments),
+    /// Say everything that is wrong with games' folders
+    ///
+    /// Reads each folder's config.yaml and personas and tells every fault with its place, what may stand there and what
+    /// was probably meant. Exits 64 if a game cannot run like this; warnings alone do not matter.
+    #[command(verbatim_doc_comment)]
+    Check(verbs::check::Arguments),
+    /// Show what can be written: a commented config or persona, the schema, or every command
+    ///
+    /// Prints it on standard output, so that it can be sent to a file:
+    ///
+    ///   gaia explain config > games/my-game/config.yaml
+    #[command(verbatim_doc_comment)]
+    Explain(verbs::explain::Arguments),
+    /// Show what `gaia up` would do; exits 2 if that is something
+    ///
+    /// Checks the folder, looks at what runs, and shows the steps from here to there. Nothing is changed. Exits 0 if there
+    /// is nothing to do and 2 if there are changes to make.
+    #[command(verbatim_doc_comment)]
+    Plan(verbs::plan::Arguments),
+    /// Bring a game up, or change it to what its folder says now
+    ///
+    /// Checks the folder, makes the plan and carries it out: stores, migrations, services, the game's content. Only what
+    /// differs is touched, so running it again changes nothing, and after any interruption it goes on from where it
+    /// stopped. Several folders with --cluster share one cluster.
+    ///
+    /// Keys of routes to LLM providers are taken from the variables or files that the config names. Without any, the
+    /// characters answer with what their files say, chosen by a small model on this machine (see `gaia model`).
+    #[command(verbatim_doc_comment)]
+    Up(verbs::up::Arguments),
+    /// Say how a game is, or all games
+    ///
+    /// Shows a game's gateway, its processes, what is wrong, and how its characters answer. Without a game, all clusters.
+    #[command(verbatim_doc_comment)]
+    Status(verbs::status::Arguments),
+    /// List the clusters on this machine
+    ///
+    /// Lists every cluster with its games, how it is and where its players connect.
+    #[command(verbatim_doc_comment)]
+    List(verbs::list::Arguments),
+    /// Show what a game's processes wrote
+    ///
+    /// Shows the last lines of one process, of all instances of a service, or of every process of the cluster.
+    #[command(verbatim_doc_comment)]
+    Logs(verbs::logs::Arguments),
+    /// Restart a game's processes
+    ///
+    /// Restarts a process and waits until it is ready again. No data is lost; what runs meanwhile waits or is sent again.
+    #[command(verbatim_doc_comment)]
+    Restart(verbs::restart::Arguments),
+    /// Stop a game and keep its data
+    ///
+    /// Stops all processes of a game's cluster. Its data stays, and `gaia up` brings it back as it was.
+    #[command(verbatim_doc_comment)]
+    Down(verbs::down::Arguments),
+    /// Remove a game with all its data
+    ///
+    /// Stops a game's cluster and removes it with all its data: players, conversations, secrets and logs. There is no way
+    /// back, so it asks for the game's name first. It ends by proving that nothing is left.
+    #[command(verbatim_doc_comment)]
+    Destroy(verbs::destroy::Arguments),
+    /// Say what this machine lacks, and the command that brings it
+    ///
+    /// Looks at the machine: the stores' programs, users, folders, disk, memory, ports and the model. Exits 1 if something
+    /// is missing without which no game can run.
+    #[command(verbatim_doc_comment)]
+    Doctor(verbs::doctor::Arguments),
+    /// Install or list models
+    ///
+    /// Models choose the authored lines with which characters answer without a key and without a network. Nothing is ever
+    /// downloaded but by `gaia model pull`.
+    #[command(verbatim_doc_comment)]
+    Model(verbs::model::Arguments),
+    /// Talk to a game's characters
+    ///
+    /// Comes in as a guest (the same one each time), goes on where you left off, and streams what the character says.
+    /// Ctrl-C stops a reply, Ctrl-D or /quit leaves, /help shows the rest.
+    ///
+    /// In a pipe each line is one turn and each reply is one line; the exit code is 1 if a turn failed:
+    ///
+    ///   printf 'Hello!\nWhere is water?\n' | gaia play zombie-survival --persona survivor_guide
+    #[command(verbatim_doc_comment)]
+    Play(verbs::play::Arguments),
+    /// Ask a service whether it is ready
+    ///
+    /// Exits 0 if the service says that it is ready, 1 if it does not, naming what is missing.
+    #[command(verbatim_doc_comment)]
+    Health(verbs::health::Arguments),
+    /// Run one part of a cluster; `gaia up` does this by itself
+    ///
+    /// These are for supervisors, containers and whoever wants to see a part by itself. SIGTERM lets work in hand end.
+    #[command(verbatim_doc_comment)]
+    Serve(verbs::serve::Arguments),
+}
+
+/// Where Gaia keeps everything.
+#[derive(Args, Debug)]
+pub(crate) struct HomeArgument {
+    /// Where Gaia keeps everything on this machine [default: $GAIA_HOME, else see `gaia help`]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) home: Option<PathBuf>,
+}
+
+/// For programs.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct JsonArgument {
+    /// Print one JSON document on standard output and nothing else there
+    #[arg(long)]
+    pub(crate) json: bool,
+}

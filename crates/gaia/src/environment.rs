@@ -1,0 +1,85 @@
+//! The one place where the program reads its environment.
+//!
+//! - `GAIA_HOME`: where Gaia keeps everything on this machine. Default: `/var/lib/gaia` for root, else
+//!   `$XDG_STATE_HOME/gaia` or `~/.local/state/gaia`.
+//! - `GAIA_MODELS`: where models lie. Default: `models` in home.
+//! - `XDG_STATE_HOME`, `HOME`: see above.
+//! - `NO_COLOR`: no colour, whatever its value.
+//! - And the variables that a game's routes name for their keys.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use gaia_deploy::Home;
+use gaia_names::Secret;
+
+use crate::failure::Failure;
+
+/// Home: as given, else as the environment says.
+///
+/// # Errors
+///
+/// If nobody says where it is.
+pub(crate) fn home(given: Option<&Path>) -> anyhow::Result<Home> {
+    let usual = || {
+        let (state, user) = (path("XDG_STATE_HOME"), path("HOME"));
+        Home::usual(rustix::process::geteuid().is_root(), state.as_deref(), user.as_deref())
+    };
+    let found = given.map(Path::to_owned).or_else(|| path("GAIA_HOME")).or_else(usual);
+    let found = found.ok_or_else(|| {
+        Failure::new("nobody says where Gaia keeps its files: there is no home folder of yours")
+            .bad_input()
+            .help("name a folder with --home or GAIA_HOME")
+    })?;
+    Ok(Home::at(found)?)
+}
+
+/// Makes the home folder if it is not there. The stores' user must be able to pass through it.
+///
+/// # Errors
+///
+/// If it cannot be made.
+pub(crate) fn make_home(home: &Home) -> anyhow::Result<()> {
+    let folder = home.path();
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let made = fs::create_dir_all(folder).and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o711)));
+    made.map_err(|cause| {
+        let what = format!("the home folder {} cannot be made", folder.display());
+        Failure::new(what)
+            .because(cause)
+            .help("name another one with --home or GAIA_HOME")
+            .into()
+    })
+}
+
+/// Where models lie.
+pub(crate) fn models(home: &Home) -> PathBuf {
+    // The process that serves them has another working directory.
+    let named = path("GAIA_MODELS").and_then(|folder| std::path::absolute(folder).ok());
+    named.unwrap_or_else(|| home.path().join("models"))
+}
+
+/// Whether colour is welcome where there is a terminal.
+pub(crate) fn welcomes_colour() -> bool {
+    set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// A secret that a variable holds.
+pub(crate) fn secret(name: &str) -> Option<Secret> {
+    gaia_service::run::environment(name).map(Secret::new)
+}
+
+fn path(name: &str) -> Option<PathBuf> {
+    set(name).map(PathBuf::from)
+}
+
+fn set(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,174 @@
+//! `gaia serve`: one part of a cluster in this process.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use gaia_deploy::Home;
+use gaia_inference::RunSettings;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{
+    characters::Inference,
+    environment,
+    failure::{self, Failure, Outcome, Told},
+    log,
+    output::Output,
+};
+
+/// How many threads a service works with.
+const WORKERS: usize = 2;
+/// How often a supervisor looks whether inference still runs.
+const LOOK: Duration = Duration::from_secs(5);
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Where players' clients connect: HTTP, SSE and WebSocket
+    ///
+    /// Runs one instance of a service until SIGTERM or SIGINT.
+    #[command(verbatim_doc_comment)]
+    Gateway(ServiceArguments),
+    /// Players, sessions and tokens
+    ///
+    /// Runs one instance of a service until SIGTERM or SIGINT.
+    #[command(verbatim_doc_comment)]
+    Auth(ServiceArguments),
+    /// Conversations with personas
+    ///
+    /// Runs one instance of a service until SIGTERM or SIGINT.
+    #[command(verbatim_doc_comment)]
+    Chat(ServiceArguments),
+    /// Watches over the processes of one cluster on this machine
+    ///
+    /// Starts what should run, restarts what dies, and adopts what it finds running.
+    #[command(verbatim_doc_comment)]
+    Supervisor(SupervisorArguments),
+    /// The small model that this machine's clusters share
+    ///
+    /// Serves /v1/embeddings on loopback and ends when no cluster of this machine uses it any more.
+    #[command(verbatim_doc_comment)]
+    Inference(InferenceArguments),
+}
+
+#[derive(Args, Debug)]
+struct ServiceArguments {
+    /// A JSON file with addresses and credentials, not readable by others
+    #[arg(long, value_name = "FILE")]
+    settings: PathBuf,
+}
+
+#[derive(Args, Debug)]
+struct SupervisorArguments {
+    /// The cluster's folder: <home>/clusters/<cluster>
+    #[arg(long, value_name = "FOLDER")]
+    cluster: PathBuf,
+}
+
+#[derive(Args, Debug)]
+struct InferenceArguments {
+    /// The folder with its key and address
+    #[arg(long, value_name = "FOLDER")]
+    home: PathBuf,
+    /// The folder of installed models [default: $GAIA_MODELS, else models beside --home]
+    #[arg(long, value_name = "FOLDER")]
+    models: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    match &arguments.role {
+        Role::Gateway(arguments) => service(gaia_gateway::main(&arguments.settings)),
+        Role::Auth(arguments) => service(gaia_auth::main(&arguments.settings)),
+        Role::Chat(arguments) => service(gaia_chat::main(&arguments.settings)),
+        Role::Supervisor(arguments) => told(one_thread(supervise(&arguments.cluster))),
+        Role::Inference(arguments) => told(one_thread(inference(arguments))),
+    }
+}
+
+fn service(main: impl Future<Output = ExitCode>) -> ExitCode {
+    match Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build() {
+        Ok(runtime) => runtime.block_on(main),
+        Err(fault) => told(Err(fault.into())),
+    }
+}
+
+fn one_thread(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime: Runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start")?;
+    runtime.block_on(work)
+}
+
+fn told(outcome: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = outcome else {
+        return Outcome::Done.into();
+    };
+    let told = Told::of(&error);
+    Output::new(false).failure(&told);
+    told.outcome.into()
+}
+
+async fn supervise(cluster: &Path) -> anyhow::Result<()> {
+    log::start()?;
+    // <home>/clusters/<cluster>
+    let home = cluster.parent().and_then(Path::parent).ok_or_else(|| {
+        Failure::new(format!("{} is not a cluster's folder", cluster.display()))
+            .bad_input()
+            .help("see `gaia list`")
+    })?;
+    let inference = Arc::new(Inference::of(&Home::at(home)?)?);
+    let leased = Arc::clone(&inference);
+    let lease = move || match leased.lease() {
+        Ok(lease) => Some(lease),
+        Err(fault) => {
+            let why = failure::with_help(&fault);
+            tracing::warn!("inference may end while this cluster runs: {why}");
+            None
+        }
+    };
+    tokio::select! {
+        ended = gaia_deploy::supervise(cluster, lease) => Ok(ended?),
+        never = keep_up(&inference) => match never {},
+    }
+}
+
+/// Starts inference again whenever it has died.
+async fn keep_up(inference: &Inference) -> Infallible {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        // Without a model there is nothing to keep up; `gaia up` told so.
+        if inference.missing().is_none()
+            && let Err(fault) = inference.ensure().await
+        {
+            tracing::warn!("inference cannot be started: {}", failure::with_help(&fault));
+        }
+    }
+}
+
+async fn inference(arguments: &InferenceArguments) -> anyhow::Result<()> {
+    log::start()?;
+    let models = match (&arguments.models, arguments.home.parent()) {
+        (Some(models), _) => models.clone(),
+        (None, Some(home)) => environment::models(&Home::at(home)?),
+        (None, None) => {
+            return Err(Failure::new("--home has no parent")
+                .bad_input()
+                .help("add --models")
+                .into());
+        }
+    };
+    Ok(gaia_inference::run(RunSettings::new(&arguments.home, models)).await?)
+}

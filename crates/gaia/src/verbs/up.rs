@@ -1,0 +1,125 @@
+//! `gaia up`: from a game's folder to a running game.
+
+use std::time::Instant;
+
+use clap::Args;
+use gaia_deploy::{ClusterStatus, Event, Home};
+use gaia_inference::Lease;
+use serde_json::json;
+
+use super::plan::draw_up;
+use crate::{
+    characters::Inference,
+    environment,
+    failure::{self, Outcome},
+    game_folders::{self, Shape, Wanted},
+    output::{Ink, Output, Paint, Steps, elapsed_text},
+};
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+}
+
+pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let began = Instant::now();
+    let output = Output::new(arguments.shape.json.json);
+    let home = environment::home(arguments.shape.home.home.as_deref())?;
+    let mut wanted = game_folders::read(&arguments.shape)?;
+    environment::make_home(&home)?;
+    let mut steps = Steps::new(output);
+    // Held until the cluster's supervisor holds its own, so that inference does not end in between.
+    let lease = start_inference(&home, &mut wanted, &steps).await?;
+    let warnings = wanted.warnings.clone();
+    let (blueprint, plan) = draw_up(&home, wanted).await?;
+    let mut done = Vec::new();
+    if !plan.is_empty() {
+        let mut on_event = |event: Event| steps.on(event);
+        let options = super::options(format!("gaia up {}", plan.cluster), &mut on_event)?;
+        done = gaia_deploy::apply(&home, &plan, &blueprint, options).await?.steps;
+    }
+    drop(steps);
+    drop(lease);
+    let status = gaia_deploy::status(&home, &plan.cluster).await?;
+    for warning in &warnings {
+        output.warn(warning);
+    }
+    let steps: Vec<_> = done
+        .iter()
+        .map(|(step, took)| json!({ "step": step, "ms": took.as_millis() }))
+        .collect();
+    output.document(&json!({
+        "cluster": status.cluster,
+        "generation": status.generation,
+        "changed": !plan.is_empty(),
+        "steps": steps,
+        "state": status.state,
+        "gateway_url": status.gateway_url,
+        "games": status.games,
+        "warnings": warnings,
+        "ms": began.elapsed().as_millis(),
+    }));
+    tell(output, &status, plan.is_empty(), &elapsed_text(began.elapsed()));
+    Ok(Outcome::Done)
+}
+
+async fn start_inference(home: &Home, wanted: &mut Wanted, steps: &Steps) -> anyhow::Result<Option<Lease>> {
+    let inference = Inference::of(home)?;
+    if let Some(missing) = inference.missing() {
+        wanted
+            .warnings
+            .push(format!("characters without a route answer from their barks: {missing}"));
+        return Ok(None);
+    }
+    steps.doing("the model that chooses authored lines starts");
+    let started = async {
+        let lease = inference.lease()?;
+        Ok::<_, anyhow::Error>((lease, inference.ensure().await?))
+    };
+    match started.await {
+        Ok((lease, access)) => {
+            wanted.input.inference = Some(access);
+            Ok(Some(lease))
+        }
+        Err(fault) => {
+            let why = failure::with_help(&fault);
+            wanted
+                .warnings
+                .push(format!("characters without a route answer from their barks: {why}"));
+            Ok(None)
+        }
+    }
+}
+
+fn tell(output: Output, status: &ClusterStatus, was_up: bool, took: &str) {
+    let paint = Paint::stdout();
+    let how = if was_up {
+        "was up already, nothing changed"
+    } else {
+        "is up"
+    };
+    output.say(format_args!(
+        "{} {how} (generation {}, {took})",
+        paint.ink(Ink::Bold, status.cluster.as_str()),
+        status.generation
+    ));
+    for why in &status.why {
+        output.say(format_args!("  {}: {why}", status.state));
+    }
+    for game in &status.games {
+        if let Some(url) = &game.gateway_url {
+            output.say(format_args!("  {}  gateway {url}, API {url}/docs", game.name));
+        }
+        if let Some(text) = super::status::answers(game) {
+            output.say(format_args!("  {}  {text}", game.name));
+        }
+    }
+    let game = status
+        .games
+        .first()
+        .map_or(status.cluster.as_str(), |game| game.game.as_str());
+    output.say(format_args!(
+        "\nNext: `gaia play {game}` talks to its characters, `gaia status {game}` shows how it is"
+    ));
+}

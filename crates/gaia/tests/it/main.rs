@@ -1,0 +1,11 @@
+//! The whole program as people and programs use it: the real binary, its exit codes and its two outputs.
+
+#![expect(clippy::unwrap_used, reason = "a test says by panicking what it did not expect")]
+#![expect(clippy::print_stderr, reason = "a failed test tells what it cleaned up")]
+
+mod binary;
+mod folders;
+mod journey;
+mod play;
+mod scripted_gateway;
+mod usage;

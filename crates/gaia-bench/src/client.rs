@@ -17,14 +17,6 @@ pub(crate) struct Player {
     authorization: String,
 }
 
-/// When things happened to a streamed turn.
-pub(crate) struct Streamed {
-    /// The first delta.
-    pub(crate) first: Instant,
-    /// Whether `final` came.
-    pub(crate) is_whole: bool,
-}
-
 impl Player {
     /// Connects and comes in as a new guest.
     pub(crate) async fn enter(gateway: SocketAddr) -> Result<Self> {
@@ -71,8 +63,8 @@ impl Player {
         Ok(serde_json::from_slice(&whole(self.send(request).await?).await?)?)
     }
 
-    /// `POST` with JSON, the answer read as events.
-    pub(crate) async fn post_streamed(&mut self, path: &str, body: &Value, first_mark: &[u8]) -> Result<Streamed> {
+    /// `POST` with JSON, the answer read as events to its end. Says when the first one with the mark came.
+    pub(crate) async fn post_streamed(&mut self, path: &str, body: &Value, first_mark: &[u8]) -> Result<Instant> {
         let request = self
             .request("POST", path)
             .header(header::CONTENT_TYPE, "application/json")
@@ -94,10 +86,11 @@ impl Player {
             }
         }
         let is_whole = contains(&seen, b"event: final") || contains(&seen, b"[DONE]");
-        Ok(Streamed {
-            first: first.context("no first token came")?,
-            is_whole,
-        })
+        let last = String::from_utf8_lossy(&seen[seen.len().saturating_sub(300)..]);
+        if !is_whole {
+            bail!("the stream has no end: {last}");
+        }
+        first.with_context(|| format!("no first token came: {last}"))
     }
 
     fn request(&self, method: &str, path: &str) -> hyper::http::request::Builder {

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use gaia_names::{GameId, InstanceId, Secret, Service};
 use gaia_protocol::settings::ChatGame;
 use gaia_service::{Bus, Postgres, Redis, Tasks, bus::BusFault, redis::RedisAddressFault};
@@ -10,6 +12,10 @@ use crate::{
     authored::Inference,
     bundles::{BundleFault, Current},
     replies::RouteStates,
+    store::{
+        Batches,
+        claims::{self, Claimed, Ended, Wanted},
+    },
     turns::InHand,
 };
 
@@ -26,6 +32,10 @@ pub(crate) struct Game {
     pub(crate) route_states: RouteStates,
     pub(crate) inference: Option<Inference>,
     pub(crate) in_hand: InHand,
+    /// Turns that begin.
+    pub(crate) claims: Batches<Wanted, Option<Claimed>>,
+    /// Turns that end.
+    pub(crate) ends: Batches<(Wanted, Ended), Option<DateTime<Utc>>>,
     pub(crate) tasks: Tasks,
 }
 
@@ -85,6 +95,7 @@ impl Game {
             game: game.clone(),
             source,
         })?;
+        let postgres = Postgres::new(&settings.postgres, tasks);
         let bus = Bus::connect(&settings.nats, &game, Service::Chat, instance).await;
         Ok(Self {
             bus: bus.map_err(|source| GameFault::Nats {
@@ -95,7 +106,11 @@ impl Game {
                 game: game.clone(),
                 source,
             })?,
-            postgres: Postgres::new(&settings.postgres, tasks),
+            claims: Batches::new(&postgres, tasks, |postgres, wanted| {
+                claims::take(postgres, wanted).boxed()
+            }),
+            ends: Batches::new(&postgres, tasks, |postgres, ends| claims::end(postgres, ends).boxed()),
+            postgres,
             bundle,
             inference: settings.inference.map(|access| Inference::new(access, http.clone())),
             http,

@@ -1,6 +1,9 @@
 //! What chat keeps in Postgres. No statement names a game: row-level security does.
 
+mod batches;
 pub(crate) mod bundles;
 pub(crate) mod claims;
 pub(crate) mod conversations;
 pub(crate) mod turns;
+
+pub(crate) use self::batches::Batches;

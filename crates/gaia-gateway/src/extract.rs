@@ -1,5 +1,7 @@
 //! What handlers take from a request, with every way in which it can be wrong turned into a refusal.
 
+mod listing;
+
 use std::time::Duration;
 
 use axum::{
@@ -9,10 +11,11 @@ use axum::{
 };
 use futures::StreamExt;
 use gaia_names::{ConversationId, PersonaId, TurnId};
-use gaia_protocol::{ErrorCode, Fault, chat::LARGEST_PAGE};
+use gaia_protocol::{ErrorCode, Fault};
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::IntoParams;
 
+pub(crate) use self::listing::{ConversationPage, Listing, TurnPage};
 use crate::{
     inputs::{Checked, hyphenated},
     problem::Refusal,
@@ -175,65 +178,6 @@ pub(crate) struct OneTurn {
     pub(crate) turn: TurnId,
 }
 
-/// Which page of a list.
-#[derive(Debug, PartialEq, Eq, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Listing {
-    /// At most this many rows.
-    #[param(value_type = Option<u16>, minimum = 1, maximum = 100, default = 20)]
-    pub(crate) limit: u16,
-    /// `next` of the page before.
-    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_.:~-]{1,200}$")]
-    pub(crate) before: Option<String>,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Listing {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        Self::read(parts.uri.query().unwrap_or_default())
-    }
-}
-
-impl Listing {
-    fn read(query: &str) -> Result<Self, Refusal> {
-        let refuse = |detail: &str| Err(Refusal::new(ErrorCode::InvalidInput, detail));
-        let (mut limit, mut before) = (None, None);
-        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            let is_known_once = match &*name {
-                "limit" => limit.replace(value).is_none(),
-                "before" => before.replace(value).is_none(),
-                _ => false,
-            };
-            if !is_known_once {
-                return refuse("The query may hold `limit` and `before`, each once.");
-            }
-        }
-        let limit = match limit.as_deref().map(whole_number) {
-            None => 20,
-            Some(Some(limit)) if (1..=LARGEST_PAGE).contains(&limit) => limit,
-            Some(_) => return refuse("`limit` must be a whole number from 1 to 100."),
-        };
-        let is_cursor = |text: &str| {
-            let may_be = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:~-".contains(&byte);
-            (1..=200).contains(&text.len()) && text.bytes().all(may_be)
-        };
-        if before.as_deref().is_some_and(|before| !is_cursor(before)) {
-            return refuse("`before` must be `next` of the page before.");
-        }
-        let before = before.map(std::borrow::Cow::into_owned);
-        Ok(Self { limit, before })
-    }
-}
-
-/// A number in digits alone: Rust would also read `+5`, which the document does not promise.
-fn whole_number(text: &str) -> Option<u16> {
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,34 +228,5 @@ mod tests {
     #[test]
     fn text_after_the_body_is_refused() {
         assert_eq!(refused::<NewTurn>(r#"{"text":"hi"} x"#).code, ErrorCode::BadRequest);
-    }
-
-    #[test]
-    fn a_page_has_1_to_100_rows() {
-        let page = |limit, before: Option<&str>| Listing {
-            limit,
-            before: before.map(str::to_owned),
-        };
-        for (query, read) in [
-            ("", page(20, None)),
-            ("limit=1", page(1, None)),
-            ("limit=100&before=abc_1", page(100, Some("abc_1"))),
-        ] {
-            assert_eq!(Listing::read(query).ok(), Some(read), "{query}");
-        }
-        for bad in [
-            "limit=0",
-            "limit=101",
-            "limit=",
-            "limit=%2B5",
-            "limit=-1",
-            "limit=1&limit=1",
-            "page=2",
-            "before=",
-            "before=%00",
-            "limit=99999999999999999999",
-        ] {
-            assert!(Listing::read(bad).is_err(), "{bad}");
-        }
     }
 }

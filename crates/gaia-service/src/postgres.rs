@@ -11,6 +11,10 @@ use crate::Tasks;
 /// How long a connection may be unused before it is closed, so that fifty quiet games fit one server.
 const IDLE: Duration = Duration::from_secs(60);
 const WAIT: Duration = Duration::from_secs(2);
+/// A service finds rows by their keys. A plan that is made while a table is small and kept while it grows must not be a
+/// scan, and is to be kept: planning a statement again takes longer than carrying it out, and so does compiling it.
+const BY_KEY: &str = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off \
+                      -c plan_cache_mode=force_generic_plan";
 
 /// One game's connections.
 #[derive(Clone)]
@@ -107,6 +111,7 @@ impl Postgres {
             .user(&access.user)
             .password(access.password.expose())
             .application_name(&access.user)
+            .options(BY_KEY)
             .connect_timeout(WAIT);
         let recycling_method = RecyclingMethod::Fast;
         let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method });

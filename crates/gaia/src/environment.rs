@@ -3,6 +3,7 @@
 //! - `GAIA_HOME`: where Gaia keeps everything on this machine. Default: `/var/lib/gaia` for root, else
 //!   `$XDG_STATE_HOME/gaia` or `~/.local/state/gaia`.
 //! - `GAIA_MODELS`: where models lie. Default: `models` in home.
+//! - `GAIA_FIRST_PORT`: where the search for a free gateway port begins. Default: 7400.
 //! - `XDG_STATE_HOME`, `HOME`: see above.
 //! - `NO_COLOR`: no colour, whatever its value.
 //! - And the variables that a game's routes name for their keys.
@@ -64,6 +65,24 @@ pub(crate) fn models(home: &Home) -> PathBuf {
     // The process that serves them has another working directory.
     let named = path("GAIA_MODELS").and_then(|folder| std::path::absolute(folder).ok());
     named.unwrap_or_else(|| home.path().join("models"))
+}
+
+/// Where the search for a free gateway port begins.
+///
+/// # Errors
+///
+/// If the variable holds no port.
+pub(crate) fn first_gateway_port() -> anyhow::Result<u16> {
+    const USUAL: u16 = 7400;
+    let Some(given) = gaia_service::run::environment("GAIA_FIRST_PORT") else {
+        return Ok(USUAL);
+    };
+    given.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
+        Failure::new("GAIA_FIRST_PORT holds no port")
+            .bad_input()
+            .help("set it to a number from 1 to 65535, or unset it")
+            .into()
+    })
 }
 
 /// Whether colour is welcome where there is a terminal.

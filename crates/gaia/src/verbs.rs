@@ -25,12 +25,10 @@ use gaia_names::{ClusterName, GameId};
 
 use crate::{
     commands::Verb,
+    environment,
     failure::{Failure, Outcome, Told},
     output::Output,
 };
-
-/// The first port that a gateway tries.
-const FIRST_GATEWAY_PORT: u16 = 7400;
 
 /// Does what a verb says and tells why if it fails.
 pub(crate) fn run(verb: Verb) -> ExitCode {
@@ -79,7 +77,7 @@ fn options<'a>(command: String, on_event: &'a mut (dyn FnMut(Event) + Send)) -> 
         program,
         command,
         on_event,
-        first_gateway_port: FIRST_GATEWAY_PORT,
+        first_gateway_port: environment::first_gateway_port()?,
     })
 }
 

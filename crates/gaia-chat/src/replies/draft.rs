@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gaia_names::TurnId;
 use gaia_protocol::{
     bundle::{Provider, Route},
     chat::ReplySource,
@@ -125,14 +126,14 @@ impl Draft {
     }
 
     /// The end of it.
-    pub(crate) fn take(&self) -> Drafted {
+    pub(crate) fn take(&self, turn: TurnId) -> Drafted {
         let state = std::mem::take(&mut *self.lock());
         Drafted {
             source: state.source.unwrap_or(ReplySource::Authored),
             route: state.route,
             lines: state.lines,
             embedding: state.embedding,
-            usage: state.calls.iter().map(CallMade::usage).collect(),
+            usage: state.calls.iter().map(|call| call.usage(turn)).collect(),
         }
     }
 
@@ -142,7 +143,7 @@ impl Draft {
 }
 
 impl CallMade {
-    fn usage(&self) -> UsageRow {
+    fn usage(&self, turn: TurnId) -> UsageRow {
         let guessed_output = guess(self.said_bytes);
         let tokens = match self.told {
             Some(told) if self.is_told_whole => told,
@@ -161,6 +162,7 @@ impl CallMade {
         let bounded = |count: u64| count.min(u64::from(u32::MAX));
         UsageRow {
             id: Uuid::now_v7(),
+            turn,
             route: self.route.clone(),
             provider: self.provider,
             model: self.model.clone(),
@@ -212,7 +214,7 @@ mod tests {
             },
             true,
         );
-        let usage = draft.take().usage;
+        let usage = draft.take(TurnId::fresh()).usage;
         assert_eq!(
             (usage[0].input_tokens, usage[0].output_tokens, usage[0].is_estimated),
             (100, 11, true)

@@ -1,11 +1,13 @@
 //! The lease that a running turn has on its conversation: one update of one row to take it, keep it and end it.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use gaia_names::{ConversationId, PlayerId, TurnId};
 use gaia_protocol::chat::{ReplySource, TurnState};
 use gaia_service::{Postgres, postgres::PostgresFault};
 use serde::Serialize;
-use tokio_postgres::types::Json;
+use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
 /// A turn that wants to begin.
@@ -66,6 +68,7 @@ pub(crate) struct KeptReply {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct UsageRow {
     pub(crate) id: Uuid,
+    pub(crate) turn: TurnId,
     pub(crate) route: String,
     pub(crate) provider: &'static str,
     pub(crate) model: String,
@@ -77,65 +80,70 @@ pub(crate) struct UsageRow {
     pub(crate) milliseconds: u64,
 }
 
-/// Takes the lease and keeps the player's message, unless the conversation is not the player's, its persona is not one
-/// of these, another turn holds it, or the turn is there already. A turn whose lease had run out becomes interrupted.
-pub(crate) async fn take(
-    postgres: &Postgres,
-    wanted: &Wanted,
-    personas: &[String],
-) -> Result<Option<Claimed>, PostgresFault> {
+/// Takes the leases and keeps the players' messages, unless a conversation is not the player's, another turn holds it, or
+/// the turn is there already. A turn whose lease had run out becomes interrupted. Answers in the order of the questions.
+pub(crate) async fn take(postgres: &Postgres, wanted: &[Arc<Wanted>]) -> Result<Vec<Option<Claimed>>, PostgresFault> {
+    // The planner is to look up each conversation in turn: in the order of the ids, so that two batches that meet wait for
+    // each other and do not lock each other out.
     const TAKE: &str = "
-        WITH claimed AS (
+        WITH wanted AS MATERIALIZED (
+            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[])
+                AS w (conversation, player, turn, lease, text)
+            ORDER BY conversation
+        ), claimed AS (
             UPDATE chat.conversations AS c
-            SET running_turn = $3, lease = $4, lease_until = now() + interval '10 s',
+            SET running_turn = w.turn, lease = w.lease, lease_until = now() + interval '10 s',
                 turns = c.turns + 1, updated_at = now()
-            WHERE c.id = $1 AND c.player_id = $2 AND c.persona = ANY ($6)
+            FROM wanted AS w
+            WHERE c.id = w.conversation AND c.player_id = w.player
                 AND (c.running_turn IS NULL OR c.lease_until < now())
-                AND NOT EXISTS (SELECT FROM chat.turns AS t WHERE t.id = $3)
-            RETURNING c.turns AS sequence, c.persona, c.player_name,
-                (SELECT b.running_turn FROM chat.conversations AS b WHERE b.id = $1) AS lost
+                AND NOT EXISTS (SELECT FROM chat.turns AS t WHERE t.id = w.turn)
+            RETURNING w.conversation, w.turn, w.lease, w.text, c.turns AS sequence, c.persona, c.player_name,
+                (SELECT b.running_turn FROM chat.conversations AS b WHERE b.id = w.conversation) AS lost
         ), interrupted AS (
             UPDATE chat.turns AS t SET state = 'interrupted', finished_at = now()
             FROM claimed WHERE t.id = claimed.lost AND t.state = 'running'
+        ), begun AS (
+            INSERT INTO chat.turns (id, conversation_id, sequence, text, state)
+            SELECT turn, conversation, sequence, text, 'running' FROM claimed
         )
-        INSERT INTO chat.turns AS t (id, conversation_id, sequence, text, state)
-        SELECT $3, $1, claimed.sequence, $5, 'running' FROM claimed
-        RETURNING t.sequence, t.created_at, (SELECT persona FROM claimed), (SELECT player_name FROM claimed)";
+        SELECT lease, sequence, now(), persona, player_name FROM claimed";
     let client = postgres.client().await?;
     let statement = client.prepare_cached(TAKE).await?;
-    let Wanted {
-        conversation,
-        player,
-        turn,
-        text,
-        lease,
-    } = wanted;
-    let row = client
-        .query_opt(
+    let ids = |id: fn(&Wanted) -> Uuid| wanted.iter().map(|wanted| id(wanted)).collect::<Vec<_>>();
+    let texts: Vec<_> = wanted.iter().map(|wanted| wanted.text.as_str()).collect();
+    let rows = client
+        .query(
             &statement,
-            &[&conversation.0, &player.0, &turn.0, lease, text, &personas],
+            &[
+                &ids(|wanted| wanted.conversation.0),
+                &ids(|wanted| wanted.player.0),
+                &ids(|wanted| wanted.turn.0),
+                &ids(|wanted| wanted.lease),
+                &texts,
+            ],
         )
         .await?;
-    Ok(row.map(|row| Claimed {
-        sequence: row.get(0),
-        created_at: row.get(1),
-        persona: row.get(2),
-        player_name: row.get(3),
-        is_again: false,
-    }))
+    let claimed = |wanted: &Arc<Wanted>| {
+        let row = rows.iter().find(|row| row.get::<_, Uuid>(0) == wanted.lease)?;
+        Some(Claimed {
+            sequence: row.get(1),
+            created_at: row.get(2),
+            persona: row.get(3),
+            player_name: row.get(4),
+            is_again: false,
+        })
+    };
+    Ok(wanted.iter().map(claimed).collect())
 }
 
 /// Takes the lease for a turn that began before and was lost.
-pub(crate) async fn take_over(
-    postgres: &Postgres,
-    wanted: &Wanted,
-    personas: &[String],
-) -> Result<Option<Claimed>, PostgresFault> {
+pub(crate) async fn take_over(postgres: &Postgres, wanted: &Wanted) -> Result<Option<Claimed>, PostgresFault> {
     const TAKE_OVER: &str = "
         WITH claimed AS (
             UPDATE chat.conversations AS c
             SET running_turn = $3, lease = $4, lease_until = now() + interval '10 s', updated_at = now()
-            WHERE c.id = $1 AND c.player_id = $2 AND c.persona = ANY ($6)
+            WHERE c.id = $1 AND c.player_id = $2
                 AND (c.running_turn IS NULL OR c.lease_until < now())
                 AND EXISTS (
                     SELECT FROM chat.turns AS t
@@ -159,10 +167,7 @@ pub(crate) async fn take_over(
         lease,
     } = wanted;
     let row = client
-        .query_opt(
-            &statement,
-            &[&conversation.0, &player.0, &turn.0, lease, text, &personas],
-        )
+        .query_opt(&statement, &[&conversation.0, &player.0, &turn.0, lease, text])
         .await?;
     Ok(row.map(|row| Claimed {
         sequence: row.get(0),
@@ -186,54 +191,85 @@ pub(crate) async fn keep(postgres: &Postgres, wanted: &Wanted) -> Result<bool, P
     Ok(kept > 0)
 }
 
-/// Keeps how a turn ended, what it used, and gives the lease back: all or nothing. Says when that was; nothing if the
-/// lease is not ours any more, for then somebody else has the turn, or the conversation is gone.
+/// Keeps how turns ended, what they used, and gives the leases back: all or nothing. Says when that was; nothing where
+/// the lease is not ours any more, for then somebody else has the turn, or the conversation is gone.
 pub(crate) async fn end(
     postgres: &Postgres,
-    wanted: &Wanted,
-    ended: &Ended,
-) -> Result<Option<DateTime<Utc>>, PostgresFault> {
+    ends: &[Arc<(Wanted, Ended)>],
+) -> Result<Vec<Option<DateTime<Utc>>>, PostgresFault> {
     const END: &str = "
-        WITH released AS (
+        WITH ended AS MATERIALIZED (
+            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
+                    $8::text[], $9::text[], $10::bytea[])
+                AS e (conversation, turn, lease, player_name, state, text, source, route, lines, embedding)
+            ORDER BY conversation
+        ), released AS (
             UPDATE chat.conversations AS c
-            SET running_turn = NULL, lease = NULL, lease_until = NULL, player_name = coalesce($4, c.player_name)
-            WHERE c.id = $1 AND c.running_turn = $2 AND c.lease = $3
-            RETURNING c.player_id, c.persona
+            SET running_turn = NULL, lease = NULL, lease_until = NULL,
+                player_name = coalesce(e.player_name, c.player_name)
+            FROM ended AS e
+            WHERE c.id = e.conversation AND c.running_turn = e.turn AND c.lease = e.lease
+            RETURNING c.player_id, c.persona, e.*
         ), metered AS (
             INSERT INTO chat.usage (id, turn_id, player_id, persona, route, provider, model, input_tokens,
                 output_tokens, cache_read_tokens, cache_write_tokens, is_estimated, milliseconds)
-            SELECT u.id, $2, released.player_id, released.persona, u.route, u.provider, u.model, u.input_tokens,
+            SELECT u.id, u.turn, released.player_id, released.persona, u.route, u.provider, u.model, u.input_tokens,
                 u.output_tokens, u.cache_read_tokens, u.cache_write_tokens, u.is_estimated, u.milliseconds
-            FROM released, jsonb_to_recordset($11) AS u (id uuid, route text, provider text, model text,
+            FROM jsonb_to_recordset($11) AS u (id uuid, turn uuid, route text, provider text, model text,
                 input_tokens bigint, output_tokens bigint, cache_read_tokens bigint, cache_write_tokens bigint,
                 is_estimated boolean, milliseconds bigint)
+            JOIN released ON released.turn = u.turn
         )
         UPDATE chat.turns AS t
-        SET state = $5, reply_text = $6, reply_source = $7, reply_route = $8, reply_lines = $9, embedding = $10,
-            finished_at = clock_timestamp()
-        FROM released WHERE t.id = $2 AND t.state = 'running'
-        RETURNING t.finished_at";
+        SET state = r.state, reply_text = r.text, reply_source = r.source, reply_route = r.route,
+            reply_lines = string_to_array(r.lines, E'\n'), embedding = r.embedding, finished_at = clock_timestamp()
+        FROM released AS r WHERE t.id = r.turn AND t.state = 'running'
+        RETURNING r.lease, t.finished_at";
+    let rows = query_ends(postgres, END, ends).await?;
+    let finished = |end: &Arc<(Wanted, Ended)>| {
+        let row = rows.iter().find(|row| row.get::<_, Uuid>(0) == end.0.lease)?;
+        Some(row.get(1))
+    };
+    Ok(ends.iter().map(finished).collect())
+}
+
+async fn query_ends(
+    postgres: &Postgres,
+    statement: &str,
+    ends: &[Arc<(Wanted, Ended)>],
+) -> Result<Vec<Row>, PostgresFault> {
     let client = postgres.client().await?;
-    let statement = client.prepare_cached(END).await?;
-    let reply = ended.reply.as_ref();
-    let no_lines = Vec::new();
-    let row = client
-        .query_opt(
+    let statement = client.prepare_cached(statement).await?;
+    let ids = |id: fn(&Wanted) -> Uuid| ends.iter().map(|end| id(&end.0)).collect::<Vec<_>>();
+    let reply = |part: fn(&KeptReply) -> &str| {
+        ends.iter()
+            .map(|end| end.1.reply.as_ref().map(part))
+            .collect::<Vec<_>>()
+    };
+    let names: Vec<_> = ends.iter().map(|end| end.1.player_name.as_deref()).collect();
+    let states: Vec<_> = ends.iter().map(|end| super::turns::state_word(end.1.state)).collect();
+    let lines: Vec<_> = ends
+        .iter()
+        .map(|end| end.1.reply.as_ref().map_or_else(String::new, |r| r.lines.join("\n")))
+        .collect();
+    let embeddings: Vec<_> = ends.iter().map(|end| end.1.embedding.as_deref()).collect();
+    let usage: Vec<_> = ends.iter().flat_map(|end| &end.1.usage).collect();
+    Ok(client
+        .query(
             &statement,
             &[
-                &wanted.conversation.0,
-                &wanted.turn.0,
-                &wanted.lease,
-                &ended.player_name,
-                &super::turns::state_word(ended.state),
-                &reply.map(|reply| reply.text.as_str()),
-                &reply.map(|reply| super::turns::source_word(reply.source)),
-                &reply.map(|reply| reply.route.as_str()),
-                &reply.map_or(&no_lines, |reply| &reply.lines),
-                &ended.embedding,
-                &Json(&ended.usage),
+                &ids(|wanted| wanted.conversation.0),
+                &ids(|wanted| wanted.turn.0),
+                &ids(|wanted| wanted.lease),
+                &names,
+                &states,
+                &reply(|reply| &reply.text),
+                &reply(|reply| super::turns::source_word(reply.source)),
+                &reply(|reply| &reply.route),
+                &lines,
+                &embeddings,
+                &Json(&usage),
             ],
         )
-        .await?;
-    Ok(row.map(|row| row.get(0)))
+        .await?)
 }

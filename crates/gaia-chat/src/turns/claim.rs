@@ -1,11 +1,14 @@
 //! Whether a turn may begin: a new one, one that is over, or one that was lost.
 
+use std::sync::Arc;
+
 use gaia_protocol::{
     ErrorCode, Fault,
     chat::{Turn, TurnState},
 };
 
 use crate::{
+    bundles::Loaded,
     conversations::{no_conversation, no_persona},
     game::Game,
     store::{
@@ -16,7 +19,7 @@ use crate::{
 };
 
 /// How often a claim is tried when what stood in the way is gone a moment later.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: usize = 4;
 
 /// What a claim comes to.
 pub(super) enum Granted {
@@ -26,30 +29,44 @@ pub(super) enum Granted {
     Over(Turn),
 }
 
-/// Claims a turn, or says why not.
-pub(super) async fn claim(game: &Game, wanted: &Wanted, personas: &[String]) -> Result<Granted, Fault> {
+/// Claims a turn, or says why not. Where it is not known yet that the conversation is the player's and its persona is of
+/// the game, that is looked up first.
+pub(super) async fn claim(
+    game: &Game,
+    wanted: &Arc<Wanted>,
+    loaded: &Loaded,
+    is_known: bool,
+) -> Result<Granted, Fault> {
+    let mut looks_first = !is_known;
     for _ in 0..ATTEMPTS {
-        match store::claims::take(&game.postgres, wanted, personas).await {
-            Ok(Some(claimed)) => return Ok(Granted::Ours(claimed)),
-            Ok(None) => {}
-            // The same turn id was claimed at the same moment; now it can be seen.
-            Err(fault) if fault.violated() == Some("turns_pkey") => {}
-            // The conversation was deleted at the same moment.
-            Err(fault) if fault.violated().is_some_and(|name| name.ends_with("_fkey")) => return Err(no_conversation()),
-            Err(fault) => return Err(fault.into()),
+        if !std::mem::take(&mut looks_first)
+            && let Some(claimed) = take(game, wanted).await?
+        {
+            return Ok(Granted::Ours(claimed));
         }
         let standing = store::turns::standing(&game.postgres, wanted.player, wanted.conversation, wanted.turn).await?;
-        match next_step(wanted, standing.ok_or_else(no_conversation)?, personas)? {
+        match next_step(wanted, standing.ok_or_else(no_conversation)?, &loaded.persona_names)? {
             Step::Again => {}
             Step::Over(turn) => return Ok(Granted::Over(turn)),
             Step::TakeOver => {
-                if let Some(claimed) = store::claims::take_over(&game.postgres, wanted, personas).await? {
+                if let Some(claimed) = store::claims::take_over(&game.postgres, wanted).await? {
                     return Ok(Granted::Ours(claimed));
                 }
             }
         }
     }
     Err(in_progress())
+}
+
+async fn take(game: &Game, wanted: &Arc<Wanted>) -> Result<Option<Claimed>, Fault> {
+    match game.claims.write(Arc::clone(wanted)).await {
+        Ok(claimed) => Ok(claimed),
+        // The same turn id was claimed at the same moment; now it can be seen.
+        Err(fault) if fault.violated() == Some("turns_pkey") => Ok(None),
+        // The conversation was deleted at the same moment.
+        Err(fault) if fault.violated().is_some_and(|name| name.ends_with("_fkey")) => Err(no_conversation()),
+        Err(fault) => Err(fault.into()),
+    }
 }
 
 #[derive(Debug, PartialEq)]

@@ -61,7 +61,7 @@ pub(super) struct Work {
     game: Arc<Game>,
     loaded: Arc<Loaded>,
     running: Arc<Running>,
-    wanted: Wanted,
+    wanted: Arc<Wanted>,
     origin: Origin,
     /// What the player says their name is, where this message says it.
     player_name: Option<String>,
@@ -78,13 +78,13 @@ enum Ending {
 
 impl Work {
     pub(super) fn new(game: Arc<Game>, running: Arc<Running>, origin: Origin) -> Self {
-        let wanted = Wanted {
+        let wanted = Arc::new(Wanted {
             conversation: running.conversation,
             player: running.player,
             turn: running.turn,
             text: running.text.clone(),
             lease: Uuid::now_v7(),
-        };
+        });
         Self {
             loaded: game.bundle.now(),
             player_name: authored::name_given(&wanted.text),
@@ -120,7 +120,7 @@ impl Work {
                 let said = self.running.said().await;
                 let ended = self.ended(TurnState::Interrupted, said, &speech);
                 drop(speech);
-                self.interrupt(&ended).await;
+                self.interrupt(ended).await;
                 Err(ErrorCode::TurnInterrupted.into())
             }
             Ending::Lost(fault) => Err(fault),
@@ -160,7 +160,7 @@ impl Work {
     }
 
     async fn claim(&self, mut speech: Option<Speech>) -> Result<(Granted, Option<Speech>), Fault> {
-        let claim = claim::claim(&self.game, &self.wanted, &self.loaded.persona_names);
+        let claim = claim::claim(&self.game, &self.wanted, &self.loaded, speech.is_some());
         let gather = async {
             match &mut speech {
                 Some(speech) => speech.gather().await,
@@ -190,7 +190,7 @@ impl Work {
         match self.while_alive(context).await {
             Ok(context) => Ok(context),
             Err(fault) => {
-                self.interrupt(&Ended::without_reply(TurnState::Interrupted)).await;
+                self.interrupt(Ended::without_reply(TurnState::Interrupted)).await;
                 Err(fault.into())
             }
         }
@@ -243,7 +243,7 @@ impl Work {
         let (question, reply) = (Arc::clone(&speech.question), ended.reply.clone());
         // The provider's call ends here, before anything that takes time.
         drop(speech);
-        let finished_at = self.while_alive(self.keep_end(&ended)).await?;
+        let finished_at = self.while_alive(self.keep_end(ended)).await?;
         let exchange = reply.as_ref().map(|reply| PastExchange {
             turn: self.wanted.turn,
             text: self.wanted.text.clone(),
@@ -280,7 +280,7 @@ impl Work {
     }
 
     fn ended(&self, state: TurnState, said: String, speech: &Speech) -> Ended {
-        let drafted = speech.draft.take();
+        let drafted = speech.draft.take(self.wanted.turn);
         let reply = (!said.is_empty()).then_some(KeptReply {
             text: said,
             source: drafted.source,
@@ -297,13 +297,14 @@ impl Work {
     }
 
     /// Keeps the end, again and again while Postgres is away for a moment.
-    async fn keep_end(&self, ended: &Ended) -> Result<chrono::DateTime<chrono::Utc>, Fault> {
+    async fn keep_end(&self, ended: Ended) -> Result<chrono::DateTime<chrono::Utc>, Fault> {
         let began = Instant::now();
         let mut is_doubtful = false;
+        let end = Arc::new((Wanted::clone(&self.wanted), ended));
         loop {
-            match store::claims::end(&self.game.postgres, &self.wanted, ended).await {
+            match self.game.ends.write(Arc::clone(&end)).await {
                 Ok(Some(finished_at)) => return Ok(finished_at),
-                Ok(None) if is_doubtful => return self.kept_by_lost_answer(ended).await,
+                Ok(None) if is_doubtful => return self.kept_by_lost_answer(&end.1).await,
                 Ok(None) => return Err(lease_lost()),
                 Err(fault @ (PostgresFault::Lost(_) | PostgresFault::Busy)) => {
                     // The commit may have happened although its answer got lost.
@@ -324,7 +325,7 @@ impl Work {
             conversation,
             turn,
             ..
-        } = self.wanted;
+        } = *self.wanted;
         let kept = store::turns::find(&self.game.postgres, player, conversation, turn).await?;
         let same = |kept: &Turn| kept.reply.as_ref().map(|reply| &reply.text) == ended.reply.as_ref().map(|r| &r.text);
         kept.filter(|kept| kept.state == ended.state && same(kept))
@@ -333,8 +334,9 @@ impl Work {
     }
 
     /// Gives the turn back, so that whoever sends it again need not wait for the lease to run out.
-    async fn interrupt(&self, ended: &Ended) {
-        if let Err(fault) = store::claims::end(&self.game.postgres, &self.wanted, ended).await {
+    async fn interrupt(&self, ended: Ended) {
+        let end = Arc::new((Wanted::clone(&self.wanted), ended));
+        if let Err(fault) = self.game.ends.write(end).await {
             let chain = gaia_service::telemetry::chain(&fault);
             tracing::warn!(turn = %self.wanted.turn, error = %chain, "a turn could not be given back: {chain}");
         }

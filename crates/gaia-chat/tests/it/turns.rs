@@ -9,7 +9,7 @@ use gaia_protocol::{
 };
 use gaia_testkit::{Ending, Script, eventually};
 
-use crate::chat::{Chat, REPLY, reply, somebody};
+use crate::chat::{Chat, REPLY, Stream, reply, somebody};
 
 #[tokio::test]
 async fn a_reply_is_streamed_after_the_message_is_kept_and_ends_with_the_whole_turn() {
@@ -302,4 +302,34 @@ async fn what_a_call_used_is_kept_with_the_turn() {
         "a call without a count is estimated"
     );
     assert_eq!(rows[1].get::<_, uuid::Uuid>(7), chat.player.player.0);
+}
+
+#[tokio::test]
+async fn turns_that_begin_together_do_not_get_in_each_others_way() {
+    let chat = Chat::start().await;
+    let (one, other) = (somebody(), somebody());
+    let (of_one, of_other) = (chat.conversation_of(one).await, chat.conversation_of(other).await);
+    let mut conversations = Vec::new();
+    for _ in 0..30 {
+        conversations.push(chat.conversation().await.id);
+    }
+    for _ in 0..5 {
+        let contested = TurnId::fresh();
+        let mut contestants = Vec::new();
+        let mut streams = Vec::new();
+        for (place, conversation) in conversations.iter().enumerate() {
+            match place {
+                10 => contestants.push(chat.begin_as(one, of_one.id, contested, "mine").await),
+                20 => contestants.push(chat.begin_as(other, of_other.id, contested, "mine").await),
+                _ => {}
+            }
+            streams.push(chat.begin(*conversation, TurnId::fresh(), "hello").await);
+        }
+        let ended = futures::future::join_all(streams.into_iter().map(Stream::rest)).await;
+        assert!(ended.iter().all(|told| reply(&told.final_turn()) == REPLY));
+        let contested = futures::future::join_all(contestants.into_iter().map(Stream::rest)).await;
+        let refused: Vec<_> = contested.iter().filter_map(|told| told.fault.as_ref()).collect();
+        assert_eq!(refused.len(), 1, "one message has the id, and only one");
+        assert_eq!(refused[0].code, ErrorCode::TurnMismatch);
+    }
 }

@@ -9,7 +9,7 @@ use super::created;
 use crate::{
     asked::Asked,
     caller::SignedInPlayer,
-    extract::{Body, Listing, Named, OneConversation},
+    extract::{Body, ConversationPage, Listing, Named, OneConversation},
     game::{Raw, Shared},
     inputs::NewConversation,
     problem::Refusal,
@@ -38,7 +38,7 @@ pub(crate) async fn start(
 /// List your conversations
 ///
 /// The one you talked in last comes first.
-#[utoipa::path(get, path = "/v1/conversations", tag = "conversations", security(("token" = [])), params(Listing),
+#[utoipa::path(get, path = "/v1/conversations", tag = "conversations", security(("token" = [])), params(ConversationPage),
     responses((status = 200, description = "One page.", body = Page<Conversation>)))]
 pub(crate) async fn list(
     State(game): State<Shared>,

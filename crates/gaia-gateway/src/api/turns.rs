@@ -17,7 +17,7 @@ use crate::{
     accept,
     asked::Asked,
     caller::SignedInPlayer,
-    extract::{Body, Listing, Named, OneConversation, OneTurn},
+    extract::{Body, Listing, Named, OneConversation, OneTurn, TurnPage},
     game::{Raw, Shared},
     inputs::NewTurn,
     problem::Refusal,
@@ -29,7 +29,7 @@ use crate::{
 ///
 /// The newest comes first.
 #[utoipa::path(get, path = "/v1/conversations/{conversation}/turns", tag = "turns", security(("token" = [])),
-    params(OneConversation, Listing),
+    params(OneConversation, TurnPage),
     responses((status = 200, description = "One page.", body = Page<Turn>)))]
 pub(crate) async fn list(
     State(game): State<Shared>,

@@ -33,6 +33,7 @@ pub(super) fn document(described: OpenApi) -> Value {
             complete(path, operation);
         }
     }
+    link(&mut document);
     document["tags"] = tags();
     let components = &mut document["components"];
     components["schemas"]["Problem"] = schema::<Problem<'static>>();
@@ -62,9 +63,13 @@ fn tags() -> Value {
 
 /// Adds to an operation what can happen to every operation like it.
 fn complete(path: &str, operation: &mut Value) {
-    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
         not_null(&mut parameter["schema"]);
     }
+    // Handlers of different things have the same names, and an id must be one operation's only.
+    let (tag, name) = (operation["tags"][0].as_str(), operation["operationId"].as_str());
+    operation["operationId"] = format!("{}_{}", tag.unwrap_or_default(), name.unwrap_or_default()).into();
     let statuses = refusals(path, operation);
     let Some(responses) = operation["responses"].as_object_mut() else {
         return;
@@ -79,6 +84,25 @@ fn complete(path: &str, operation: &mut Value) {
         }
         response["headers"] = headers(status);
     }
+}
+
+/// Says where the ids in an answer can be used.
+fn link(document: &mut Value) {
+    let conversation = json!({ "conversation": "$response.body#/id" });
+    let turn = json!({ "conversation": "$response.body#/conversation", "turn": "$response.body#/id" });
+    let to = |operations: &[&str], parameters: &Value| {
+        let links = operations.iter().map(|id| {
+            let link = json!({ "operationId": id, "parameters": parameters });
+            ((*id).to_owned(), link)
+        });
+        Value::Object(links.collect())
+    };
+    document["paths"]["/v1/conversations"]["post"]["responses"]["201"]["links"] = to(
+        &["conversations_read", "turns_list", "turns_take", "conversations_delete"],
+        &conversation,
+    );
+    document["paths"]["/v1/conversations/{conversation}/turns"]["post"]["responses"]["201"]["links"] =
+        to(&["turns_read", "turns_cancel"], &turn);
 }
 
 /// A parameter that may be absent is not one that may be null.
@@ -213,6 +237,45 @@ mod tests {
             let schema = document.pointer(reference.strip_prefix('#').unwrap()).unwrap();
             assert_eq!(schema["additionalProperties"], false, "{name}");
         }
+    }
+
+    #[test]
+    fn every_operation_has_an_id_of_its_own_and_links_lead_to_one() {
+        let id = |operation: &Value| operation["operationId"].as_str().unwrap().to_owned();
+        let all = operations();
+        let ids: BTreeSet<_> = all.iter().map(|(_, operation)| id(operation)).collect();
+        assert_eq!(ids.len(), all.len());
+        let responses = all
+            .iter()
+            .flat_map(|(_, operation)| operation["responses"].as_object().unwrap().values());
+        let links = responses.filter_map(|response| response.get("links")?.as_object());
+        let linked: Vec<_> = links.flat_map(|links| links.values().map(id)).collect();
+        assert_eq!(linked.len(), 6);
+        assert!(linked.iter().all(|id| ids.contains(id)), "{linked:?}");
+    }
+
+    #[test]
+    fn nothing_in_the_document_is_null() {
+        fn holds_null(value: &Value) -> bool {
+            match value {
+                Value::Null => true,
+                Value::Array(list) => list.iter().any(holds_null),
+                Value::Object(map) => map.iter().any(|(key, value)| key != "example" && holds_null(value)),
+                _ => false,
+            }
+        }
+        assert!(!holds_null(&crate::openapi()));
+        assert!(!holds_null(&crate::asyncapi()));
+    }
+
+    #[test]
+    fn the_codes_in_the_document_are_the_codes_on_the_wire() {
+        let listed = &crate::openapi()["components"]["schemas"]["ErrorCode"]["enum"];
+        let sent: Vec<_> = ErrorCode::ALL
+            .iter()
+            .map(|code| serde_json::to_value(code).unwrap())
+            .collect();
+        assert_eq!(listed, &Value::from(sent));
     }
 
     #[test]

@@ -49,6 +49,11 @@ async fn without_postgres_the_answer_is_a_clean_503_and_afterwards_it_is_as_befo
     let player = cluster.visitor().await;
     let conversation = player.start_conversation("guide").await;
     cluster.game.kill(Store::Postgres).await;
+    // A killed Postgres leaves processes behind that may answer for a moment more.
+    eventually("postgres is gone", async || {
+        (player.get("/v1/conversations").await.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
     for answer in [
         player.get("/v1/conversations").await,
         player.say(&conversation, "Good evening").await,

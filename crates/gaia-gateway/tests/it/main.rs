@@ -9,6 +9,7 @@ mod admin;
 mod documents;
 mod drain;
 mod games;
+mod gaps;
 mod limits;
 mod lost;
 mod raw;

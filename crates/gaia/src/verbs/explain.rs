@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use clap::{Args, CommandFactory, ValueEnum};
+use gaia_protocol::ErrorCode;
 use serde_json::Value;
 
 use crate::{commands::Commands, failure::Outcome, output};
@@ -21,6 +22,12 @@ enum What {
     Persona,
     /// The JSON Schema of config.yaml, for editors
     Schema,
+    /// The player's API as an OpenAPI 3.1 document
+    Openapi,
+    /// The socket as an AsyncAPI 3.0 document
+    Asyncapi,
+    /// Every code that a refusal can have
+    Errors,
     /// The help of every command on one page
     Commands,
 }
@@ -30,6 +37,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         What::Config => gaia_spec::explain_config().to_string(),
         What::Persona => gaia_spec::explain_persona().to_string(),
         What::Schema => pretty(&gaia_spec::config_schema())?,
+        What::Openapi => pretty(&gaia_gateway::openapi())?,
+        What::Asyncapi => pretty(&gaia_gateway::asyncapi())?,
+        What::Errors => all_errors(),
         What::Commands => all_commands(),
     };
     // Nobody reads the rest of a closed pipe.
@@ -39,6 +49,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 fn pretty(schema: &Value) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(schema)?)
+}
+
+fn all_errors() -> String {
+    let mut page = String::from(
+        "# Errors\n\nEvery refusal of the player's API is `application/problem+json` (RFC 9457) with one of these codes. A code \
+         never changes its\nmeaning; titles and details may.\n\n| code | status | title |\n|---|---|---|\n",
+    );
+    for code in ErrorCode::ALL {
+        let _ = writeln!(page, "| `{code}` | {} | {} |", code.status(), code.title());
+    }
+    page
 }
 
 fn all_commands() -> String {

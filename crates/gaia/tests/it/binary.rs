@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 use serde_json::Value;
@@ -14,6 +15,8 @@ use tempfile::TempDir;
 /// A home in a temporary folder, and the binary that uses it.
 pub(crate) struct Gaia {
     folder: TempDir,
+    /// Homes of different tests do not know of each other's ports, so each looks in a range of its own.
+    first_port: String,
 }
 
 /// What the binary answered.
@@ -30,7 +33,10 @@ impl Gaia {
     pub(crate) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("gaia-").tempdir_in("/tmp").unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).unwrap();
-        Self { folder }
+        static HOMES: AtomicU16 = AtomicU16::new(0);
+        let home = HOMES.fetch_add(1, Ordering::Relaxed);
+        let first_port = (20_000 + home % 100 * 64).to_string();
+        Self { folder, first_port }
     }
 
     pub(crate) fn home(&self) -> PathBuf {
@@ -55,7 +61,8 @@ impl Gaia {
         command
             .args(arguments)
             .current_dir(self.work())
-            .env("GAIA_HOME", self.home());
+            .env("GAIA_HOME", self.home())
+            .env("GAIA_FIRST_PORT", &self.first_port);
         command
             .env_remove("GAIA_MODELS")
             .env_remove("GAIA_LOG")

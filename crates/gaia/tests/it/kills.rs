@@ -34,36 +34,42 @@ async fn fifty_random_deaths_under_load_lose_and_double_no_acknowledged_turn() {
     );
     journey.gaia.write("games/night-train/config.yaml", &config);
     journey.gaia.run(&["up", "games/night-train"]).exits(0);
-    let gateway = journey.status("night-train")["gateway_url"].as_str().unwrap().trim_end_matches('/').to_owned();
+    let gateway = journey.status("night-train")["gateway_url"]
+        .as_str()
+        .unwrap()
+        .trim_end_matches('/')
+        .to_owned();
 
-    let over = Arc::new(AtomicBool::new(false));
+    let over = AtomicBool::new(false);
     let acknowledged = Arc::new(AtomicUsize::new(0));
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| {
-            let (gateway, over, acknowledged) = (gateway.clone(), Arc::clone(&over), Arc::clone(&acknowledged));
-            tokio::spawn(async move { talk(&gateway, &over, &acknowledged).await })
-        })
-        .collect();
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let visitor = Visitor::enter(&gateway).await;
+        let conversation = visitor.start_conversation("guide").await;
+        clients.push(talk(visitor, conversation, &over, &acknowledged));
+    }
     let seed = rand::rng().random();
     eprintln!("seed {seed}");
-    let journey = tokio::task::spawn_blocking({
+    let deaths = async {
         let acknowledged = Arc::clone(&acknowledged);
-        move || {
+        let killing = tokio::task::spawn_blocking(move || {
             kill_at_random(&journey, seed, &acknowledged);
             journey
-        }
-    })
-    .await
-    .unwrap();
-    over.store(true, Ordering::SeqCst);
+        });
+        let ended = killing.await;
+        over.store(true, Ordering::SeqCst);
+        ended.unwrap()
+    };
+    let (clients, journey) = tokio::join!(futures::future::join_all(clients), deaths);
     let mut turns = 0;
-    for client in clients {
-        let (visitor, conversation, ledger) = client.await.unwrap();
+    for (visitor, conversation, ledger) in clients {
         turns += ledger.len();
         compare(&visitor, &conversation, &ledger).await;
     }
     eprintln!("{turns} turns were acknowledged during {KILLS} deaths");
-    tokio::task::spawn_blocking(move || journey.gaia.run(&["destroy", "night-train", "--yes"]).exits(0)).await.unwrap();
+    tokio::task::spawn_blocking(move || journey.gaia.run(&["destroy", "night-train", "--yes"]).exits(0))
+        .await
+        .unwrap();
 }
 
 /// Kills a random process, waits until turns are acknowledged again, and so on. A dead supervisor stays dead until the
@@ -87,16 +93,22 @@ fn kill_at_random(journey: &Journey, seed: u64, acknowledged: &AtomicUsize) {
         }
         let since = Instant::now();
         while acknowledged.load(Ordering::SeqCst) < before + CLIENTS {
-            assert!(since.elapsed() < PATIENCE, "no turn went on after the death of {name} {second} (seed {seed})");
+            assert!(
+                since.elapsed() < PATIENCE,
+                "no turn went on after the death of {name} {second} (seed {seed})"
+            );
             std::thread::park_timeout(Duration::from_millis(10));
         }
     }
 }
 
 /// Talks until told to stop. A turn that was not acknowledged is sent again with the same id and the same words.
-async fn talk(gateway: &str, over: &AtomicBool, acknowledged: &AtomicUsize) -> (Visitor, String, Ledger) {
-    let mut visitor = Visitor::enter(gateway).await;
-    let conversation = visitor.start_conversation("guide").await;
+async fn talk(
+    mut visitor: Visitor,
+    conversation: String,
+    over: &AtomicBool,
+    acknowledged: &AtomicUsize,
+) -> (Visitor, String, Ledger) {
     let path = format!("/v1/conversations/{conversation}/turns");
     let mut ledger = Ledger::new();
     while !over.load(Ordering::SeqCst) {
@@ -105,14 +117,22 @@ async fn talk(gateway: &str, over: &AtomicBool, acknowledged: &AtomicUsize) -> (
         let began = Instant::now();
         loop {
             assert!(began.elapsed() < PATIENCE, "the turn `{text}` is not taken");
-            let request = visitor.request(Method::POST, &path).json(&json!({ "turn": turn, "text": text }));
+            let request = visitor
+                .request(Method::POST, &path)
+                .json(&json!({ "turn": turn, "text": text }));
             // A broken connection and a refusal are the same to a client that will try again.
-            let Ok(answer) = request.timeout(Duration::from_secs(15)).send().await else { pause().await; continue };
+            let Ok(answer) = request.timeout(Duration::from_secs(15)).send().await else {
+                pause().await;
+                continue;
+            };
             let status = answer.status().as_u16();
             let body: Value = answer.json().await.unwrap_or_default();
             match status {
                 200 | 201 => {
-                    let reply = body["reply"]["text"].as_str().expect("a whole turn has a reply").to_owned();
+                    let reply = body["reply"]["text"]
+                        .as_str()
+                        .expect("a whole turn has a reply")
+                        .to_owned();
                     ledger.insert(turn, (text, reply));
                     acknowledged.fetch_add(1, Ordering::SeqCst);
                     break;
@@ -128,7 +148,9 @@ async fn talk(gateway: &str, over: &AtomicBool, acknowledged: &AtomicUsize) -> (
 
 async fn refreshed(mut visitor: Visitor) -> Visitor {
     let token = visitor.refresh_token.clone();
-    let answer = visitor.post("/v1/sessions/refresh", json!({ "refresh_token": token })).await;
+    let answer = visitor
+        .post("/v1/sessions/refresh", json!({ "refresh_token": token }))
+        .await;
     visitor.take_tokens(&answer.ok());
     visitor
 }
@@ -143,18 +165,28 @@ async fn compare(visitor: &Visitor, conversation: &str, ledger: &Ledger) {
     let mut sequences = Vec::new();
     let mut before = String::new();
     loop {
-        let page = visitor.get(&format!("/v1/conversations/{conversation}/turns?limit=100{before}")).await.ok();
+        let page = visitor
+            .get(&format!("/v1/conversations/{conversation}/turns?limit=100{before}"))
+            .await
+            .ok();
         for turn in page["items"].as_array().unwrap() {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let one = (text(&turn["text"]), text(&turn["reply"]["text"]));
-            assert!(kept.insert(text(&turn["id"]), one).is_none(), "a turn is listed twice: {turn}");
+            assert!(
+                kept.insert(text(&turn["id"]), one).is_none(),
+                "a turn is listed twice: {turn}"
+            );
             sequences.push(turn["sequence"].as_i64().unwrap());
         }
         let Some(next) = page["next"].as_str() else { break };
         before = format!("&before={next}");
     }
     for (turn, told) in ledger {
-        assert_eq!(kept.get(turn), Some(told), "turn {turn} is not kept as it was acknowledged");
+        assert_eq!(
+            kept.get(turn),
+            Some(told),
+            "turn {turn} is not kept as it was acknowledged"
+        );
     }
     let said: std::collections::BTreeSet<_> = kept.values().map(|(text, _)| text).collect();
     assert_eq!(said.len(), kept.len(), "something that was said once is kept twice");

@@ -5,7 +5,10 @@
 
 mod binary;
 mod folders;
+mod fuzz;
 mod journey;
+mod kills;
 mod play;
+mod reference;
 mod scripted_gateway;
 mod usage;

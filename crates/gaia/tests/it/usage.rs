@@ -84,9 +84,12 @@ fn the_help_of_up_says_what_it_does() {
     assert_snapshot!(answer.out, @r"
     Bring a game up, or change it to what its folder says now
 
-    Checks the folder, makes the plan and carries it out: stores, migrations, services, the game's content. Only what differs is touched, so running it again changes nothing, and after any interruption it goes on from where it stopped. Several folders with --cluster share one cluster.
+    Checks the folder, makes the plan and carries it out: stores, migrations, services, the game's content. Only what
+    differs is touched, so running it again changes nothing, and after any interruption it goes on from where it
+    stopped. Several folders with --cluster share one cluster.
 
-    Keys of routes to LLM providers are taken from the variables or files that the config names. Without any, the characters answer with what their files say, chosen by a small model on this machine (see `gaia model`).
+    Keys of routes to LLM providers are taken from the variables or files that the config names. Without any, the
+    characters answer with what their files say, chosen by a small model on this machine (see `gaia model`).
 
     Usage: gaia up [OPTIONS] <FOLDER>...
 

@@ -68,6 +68,30 @@ pub(crate) struct ProcessId {
     pub(crate) started: u64,
 }
 
+/// What services may see of the environment of whoever brings them up: how logs, traces and the network work.
+pub(crate) const FOR_SERVICES: &[&str] = &[
+    "GAIA_LOG",
+    "OTEL_",
+    "RUST_",
+    "SSL_CERT_",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+];
+
+/// The variables that a process may see: a few that all need, and those that begin with one of `more`. Whoever types a
+/// command may have any secret in the environment.
+pub(crate) fn environment(more: &[&str]) -> BTreeMap<String, String> {
+    const FOR_ALL: [&str; 3] = ["PATH", "TZ", "HOME"];
+    let is_for_it =
+        |name: &str| FOR_ALL.contains(&name) || more.iter().any(|prefix| name.to_ascii_uppercase().starts_with(prefix));
+    let seen =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut chosen: BTreeMap<_, _> = seen.filter(|(name, _)| is_for_it(name)).collect();
+    chosen.insert("LC_ALL".to_owned(), "C.UTF-8".to_owned());
+    chosen
+}
+
 impl ProcessSpec {
     /// Starts it in a process group of its own, with its output added to a log.
     pub(crate) fn spawn(&self, log: &Path) -> Result<Child, DeployError> {
@@ -81,7 +105,8 @@ impl ProcessSpec {
         let mut command = Command::new(&self.program);
         command.args(&self.args).current_dir(&self.folder).process_group(0);
         command.stdin(Stdio::null()).stdout(out).stderr(err);
-        command.env_clear().envs(self.environment());
+        let more = if self.kind == Kind::Service { FOR_SERVICES } else { &[] };
+        command.env_clear().envs(environment(more));
         if let Some(user) = &self.user {
             command.uid(user.uid).gid(user.gid);
         }
@@ -90,23 +115,6 @@ impl ProcessSpec {
             outcome: "it could not be started".to_owned(),
             said: fault.to_string(),
         })
-    }
-
-    /// The variables that it may see. Whoever types a command may have any secret in the environment.
-    fn environment(&self) -> BTreeMap<String, String> {
-        const FOR_SERVICES: [&str; 6] = ["OTEL_", "RUST_", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
-        const FOR_ALL: [&str; 3] = ["PATH", "TZ", "HOME"];
-        let is_for_it = |name: &str| {
-            let is_for_service = FOR_SERVICES
-                .iter()
-                .any(|prefix| name.to_ascii_uppercase().starts_with(prefix));
-            FOR_ALL.contains(&name) || (self.kind == Kind::Service && is_for_service)
-        };
-        let seen =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let mut chosen: BTreeMap<_, _> = seen.filter(|(name, _)| is_for_it(name)).collect();
-        chosen.insert("LC_ALL".to_owned(), "C.UTF-8".to_owned());
-        chosen
     }
 
     /// Looks for it among all running processes, for a supervisor that does not know what the one before it started.

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::{
     files,
-    processes::ProcessSpec,
+    processes::{FOR_SERVICES, ProcessSpec, environment},
     record::Ports,
     secrets::Secrets,
     supervisor::{
@@ -49,7 +49,10 @@ pub(crate) async fn start_supervisor(folder: &ClusterFolder, program: &Program) 
         .stdin(Stdio::null())
         .stdout(out)
         .stderr(err)
-        .env_remove("GAIA_ABORT_AT");
+        .env_clear()
+        .envs(environment(
+            &[FOR_SERVICES, &["GAIA_HOME", "GAIA_MODELS", "XDG_STATE_HOME"]].concat(),
+        ));
     let failed = |outcome: String| DeployError::Program {
         program: format!("{} serve supervisor", program.0.display()),
         outcome,

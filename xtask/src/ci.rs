@@ -1,10 +1,16 @@
 //! The one gate.
 
-use anyhow::Result;
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Result, bail};
+use serde_json::Value;
 
 use crate::{shell, tidy};
 
-/// Runs everything. The suite runs twice: with a cluster per game, and with two games in one set of services.
+/// The services whose suites also run in a shared cluster.
+const SERVICES: &[&str] = &["gaia-auth", "gaia-chat", "gaia-gateway"];
+
+/// Runs everything. The services' suites run twice: with a cluster per game, and with two games in one set of services.
 pub(crate) fn run() -> Result<()> {
     shell::cargo(&["fmt", "--all", "--check"])?;
     tidy::run()?;
@@ -18,15 +24,44 @@ pub(crate) fn run() -> Result<()> {
         "warnings",
     ])?;
     shell::cargo(&["test", "--release", "--workspace"])?;
-    let shared = [
+    for suite in service_suites()? {
+        shell::say(&format!("==> GAIA_TEST_CLUSTERS=shared {}", suite.display()));
+        let status = Command::new(&suite)
+            .env("GAIA_TEST_CLUSTERS", "shared")
+            .current_dir(shell::root())
+            .status()?;
+        if !status.success() {
+            bail!("the suite failed in a shared cluster");
+        }
+    }
+    Ok(())
+}
+
+/// The programs that `cargo test` built for the services. To select their packages anew would build the dependencies
+/// with other features.
+fn service_suites() -> Result<Vec<PathBuf>> {
+    let arguments = [
         "test",
         "--release",
-        "--package",
-        "gaia-auth",
-        "--package",
-        "gaia-chat",
-        "--package",
-        "gaia-gateway",
+        "--workspace",
+        "--no-run",
+        "--quiet",
+        "--message-format",
+        "json",
     ];
-    shell::cargo_with(&shared, &[("GAIA_TEST_CLUSTERS", "shared")])
+    let built = shell::output("cargo", &arguments)?;
+    let messages = built
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let suites = messages.filter(|message| {
+        let package = message["package_id"].as_str().unwrap_or_default();
+        message["target"]["name"] == "it" && SERVICES.iter().any(|name| package.contains(&format!("/{name}#")))
+    });
+    let suites: Vec<PathBuf> = suites
+        .filter_map(|message| Some(message["executable"].as_str()?.into()))
+        .collect();
+    if suites.len() != SERVICES.len() {
+        bail!("cargo built {} of the suites of {}", suites.len(), SERVICES.join(", "));
+    }
+    Ok(suites)
 }

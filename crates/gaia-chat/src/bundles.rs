@@ -192,11 +192,12 @@ fn use_bundle(game: &Arc<Game>, bundle: Bundle) {
 
 fn in_use(game: &Game) -> BundleInUse {
     let loaded = game.bundle.now();
-    let (answers_by, why) = replies::answers_by(game, &loaded.bundle);
+    let (answers_by, why) = replies::answers_by(game, &loaded);
     BundleInUse {
         generation: loaded.bundle.generation,
         answers_by,
         why,
+        lines_to_read: replies::lines_to_read(game, &loaded),
     }
 }
 

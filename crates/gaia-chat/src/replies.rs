@@ -98,9 +98,9 @@ fn key_of<'a>(game: &'a Game, route: &Route) -> Result<Option<&'a Secret>, Strin
 }
 
 /// How the game's characters answer just now, and why not better.
-pub(crate) fn answers_by(game: &Game, bundle: &Bundle) -> (String, Option<String>) {
+pub(crate) fn answers_by(game: &Game, loaded: &Loaded) -> (String, Option<String>) {
     let mut why = None;
-    for route in &bundle.routes {
+    for route in &loaded.bundle.routes {
         let reason = match (key_of(game, route), game.route_states.failing(&route.name)) {
             (Err(key), _) => format!("route `{}` has no key: set `{key}`", route.name),
             (Ok(_), Some(fault)) => format!("route `{}` fails: {fault}", route.name),
@@ -119,9 +119,23 @@ pub(crate) fn answers_by(game: &Game, bundle: &Bundle) -> (String, Option<String
                 authored::BARKS.to_owned(),
                 Some(format!("the machine's inference fails: {fault}")),
             ),
-            None => (authored::OFFLINE.to_owned(), why),
+            None => match lines_to_read(game, loaded) {
+                0 => (authored::OFFLINE.to_owned(), why),
+                count => (
+                    authored::BARKS.to_owned(),
+                    Some(format!("the model still reads {count} of the characters' lines")),
+                ),
+            },
         },
     }
+}
+
+/// How many of the authors' lines have not been read for their meaning yet. None where nothing can read them.
+pub(crate) fn lines_to_read(game: &Game, loaded: &Loaded) -> usize {
+    if game.inference.is_none() {
+        return 0;
+    }
+    loaded.lines.iter().map(|lines| lines.to_read()).sum()
 }
 
 /// Reads the meaning of what the personas' authors wrote, in the background.

@@ -66,6 +66,8 @@ pub struct GameStatus {
     pub answers_by: Option<String>,
     /// Why it is not a better one.
     pub why: Option<String>,
+    /// How many of its characters' lines the model on this machine has not read yet.
+    pub lines_to_read: usize,
 }
 
 /// The supervisor.
@@ -251,6 +253,7 @@ fn games(observed: &Observed) -> Vec<GameStatus> {
             bundle_generation: *generation,
             bundle_in_use: used.map(|used| used.generation),
             answers_by: used.map(|used| used.answers_by.clone()),
+            lines_to_read: used.map_or(0, |used| used.lines_to_read),
             why: match (used, asked) {
                 (Some(used), _) => used.why.clone(),
                 (None, Some(Err(fault))) => Some(format!("the gateway could not say: {fault}")),

@@ -297,4 +297,8 @@ pub struct BundleInUse {
     pub answers_by: String,
     /// Why it is not a better one, where it could be.
     pub why: Option<String>,
+    /// How many of the characters' lines the model on the machine has not read yet. Until it has read a persona's, that
+    /// persona answers by `barks`.
+    #[serde(default)]
+    pub lines_to_read: usize,
 }

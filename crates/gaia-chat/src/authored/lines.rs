@@ -114,6 +114,11 @@ impl Lines {
         None
     }
 
+    /// How many ways of asking have not been read.
+    pub(crate) fn to_read(&self) -> usize {
+        if self.vectors.borrow().is_some() { 0 } else { self.texts.len() }
+    }
+
     /// Reads the meanings, unless they are there or somebody is at it.
     pub(crate) async fn load(&self, inference: &Inference) {
         if self.vectors.borrow().is_some() || self.is_loading.swap(true, Ordering::AcqRel) {

@@ -313,6 +313,7 @@ fn drift_is_shown_and_put_right() {
         generation: 0,
         answers_by: "barks".into(),
         why: None,
+        lines_to_read: 0,
     };
     observed.bundles_in_use.insert("kos".parse().unwrap(), Ok(used));
     assert_snapshot!(plan(&observed, input("dark")), @r#"
@@ -352,6 +353,7 @@ fn a_bundle_that_somebody_published_past_us_is_overtaken() {
         generation: 7,
         answers_by: "barks".into(),
         why: None,
+        lines_to_read: 0,
     };
     observed.bundles_in_use.insert("kos".parse().unwrap(), Ok(used));
     assert_snapshot!(plan(&observed, input("dark")), @r#"

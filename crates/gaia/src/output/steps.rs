@@ -42,8 +42,10 @@ impl Steps {
 
     /// Something takes a while and is no step.
     pub(crate) fn doing(&self, what: &str) {
-        if let Way::Spinner(spinner) = &self.way {
-            spinner.set_message(what.to_owned());
+        match &self.way {
+            Way::Silent => {}
+            Way::Lines => put(&format!("        {what}\n")),
+            Way::Spinner(spinner) => spinner.set_message(what.to_owned()),
         }
     }
 

@@ -1,10 +1,11 @@
 //! `gaia up`: from a game's folder to a running game.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use gaia_deploy::{ClusterStatus, Event, Home};
 use gaia_inference::Lease;
+use gaia_names::ClusterName;
 use serde_json::json;
 
 use super::plan::draw_up;
@@ -39,9 +40,9 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         let options = super::options(format!("gaia up {}", plan.cluster), &mut on_event)?;
         done = gaia_deploy::apply(&home, &plan, &blueprint, options).await?.steps;
     }
+    let status = until_read(&home, &plan.cluster, &steps).await?;
     drop(steps);
     drop(lease);
-    let status = gaia_deploy::status(&home, &plan.cluster).await?;
     for warning in &warnings {
         output.warn(warning);
     }
@@ -62,6 +63,27 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }));
     tell(output, &status, plan.is_empty(), &elapsed_text(began.elapsed()));
     Ok(Outcome::Done)
+}
+
+/// Waits while the model on this machine reads the characters' lines for the first time, so that the first player
+/// already gets lines chosen by meaning. What was read once is kept for the next time.
+async fn until_read(home: &Home, cluster: &ClusterName, steps: &Steps) -> anyhow::Result<ClusterStatus> {
+    const LONGEST: Duration = Duration::from_secs(180);
+    let began = Instant::now();
+    let mut told = None;
+    loop {
+        let status = gaia_deploy::status(home, cluster).await?;
+        let reading = status.games.iter().filter(|game| game.answers_by.as_deref() == Some("barks"));
+        let left: usize = reading.map(|game| game.lines_to_read).sum();
+        if left == 0 || began.elapsed() > LONGEST {
+            return Ok(status);
+        }
+        if told.is_none_or(|told: Instant| told.elapsed() > Duration::from_secs(3)) {
+            steps.doing(&format!("the model reads the characters' lines, once: {left} to go"));
+            told = Some(Instant::now());
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
 }
 
 async fn start_inference(home: &Home, wanted: &mut Wanted, steps: &Steps) -> anyhow::Result<Option<Lease>> {

@@ -206,6 +206,11 @@ impl Following {
                 Ok(TurnEvent::Final { turn })
             }
             Ok(_) => self.fail(ErrorCode::TurnInterrupted.into()),
+            // Chat never answered and keeps nothing: the message itself was lost on its way, with whoever had it.
+            Err(fault) if self.said.is_some() && fault.code == ErrorCode::NotFound => {
+                let lost = "The message did not arrive; send it again with the same id.";
+                self.fail(Fault::new(ErrorCode::Unavailable, lost).retry_after_ms(500))
+            }
             Err(fault) => self.fail(fault),
         }
     }

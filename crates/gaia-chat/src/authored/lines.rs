@@ -116,7 +116,11 @@ impl Lines {
 
     /// How many ways of asking have not been read.
     pub(crate) fn to_read(&self) -> usize {
-        if self.vectors.borrow().is_some() { 0 } else { self.texts.len() }
+        if self.vectors.borrow().is_some() {
+            0
+        } else {
+            self.texts.len()
+        }
     }
 
     /// Reads the meanings, unless they are there or somebody is at it.

@@ -6,6 +6,7 @@ use chrono::Utc;
 use futures::StreamExt;
 use gaia_names::{ConversationId, Service};
 use gaia_protocol::{
+    ErrorCode,
     chat::{ReadTurn, Reply, ReplySource, TakeTurn, Turn, TurnCommand, TurnEvent, TurnState},
     subjects::turn_commands,
 };
@@ -26,8 +27,8 @@ struct Play {
     is_ended: bool,
     /// Whether somebody answers who is asked for the rest.
     is_followed: bool,
-    /// What is kept of the turn.
-    kept: TurnState,
+    /// What is kept of the turn; nothing if the question itself was lost on the way.
+    kept: Option<TurnState>,
 }
 
 fn delta(number: u32) -> TurnEvent {
@@ -55,6 +56,9 @@ fn turn(conversation: ConversationId, turn: gaia_names::TurnId, state: TurnState
 }
 
 async fn answer(play: Play, ask: TakeTurn, sink: EventSink) {
+    if play.kept.is_none() {
+        return;
+    }
     let accepted = TurnEvent::Accepted {
         turn: ask.turn,
         sequence: 1,
@@ -109,7 +113,10 @@ async fn staged(play: Play) -> (Visitor, Followed, Tasks) {
         .await
         .unwrap();
     answers
-        .to::<ReadTurn, _, _>(move |_: Call, ask| async move { Ok(turn(ask.conversation, ask.turn, play.kept)) })
+        .to::<ReadTurn, _, _>(move |_: Call, ask| async move {
+            let kept = play.kept.ok_or(ErrorCode::NotFound)?;
+            Ok(turn(ask.conversation, ask.turn, kept))
+        })
         .await
         .unwrap();
     let hearing = follow(play, bus, Arc::clone(&followed));
@@ -134,7 +141,7 @@ const LOST_ONE: Play = Play {
     arrive: &[1, 2, 4, 5],
     is_ended: true,
     is_followed: true,
-    kept: TurnState::Running,
+    kept: Some(TurnState::Running),
 };
 
 #[tokio::test]
@@ -181,7 +188,7 @@ async fn a_delta_that_comes_twice_is_passed_on_once() {
 async fn a_gap_that_nobody_can_fill_ends_in_the_whole_turn_if_it_is_kept() {
     let play = Play {
         is_followed: false,
-        kept: TurnState::Done,
+        kept: Some(TurnState::Done),
         ..LOST_ONE
     };
     let (visitor, _, _tasks) = staged(play).await;
@@ -204,7 +211,7 @@ async fn a_turn_whose_worker_was_lost_is_told_as_interrupted() {
         arrive: &[1],
         is_ended: false,
         is_followed: false,
-        kept: TurnState::Running,
+        kept: Some(TurnState::Running),
     };
     let (visitor, _, _tasks) = staged(play).await;
     let (conversation, turn) = (id(), id());
@@ -225,4 +232,19 @@ async fn a_turn_whose_worker_was_lost_is_told_as_interrupted() {
         again.json::<serde_json::Value>().await.unwrap()["code"],
         "turn_interrupted"
     );
+}
+
+#[tokio::test]
+async fn a_message_that_got_lost_on_its_way_can_be_sent_again() {
+    let play = Play {
+        arrive: &[],
+        is_ended: false,
+        is_followed: false,
+        kept: None,
+    };
+    let (visitor, _, _tasks) = staged(play).await;
+    // Not `not_found`: the conversation is there, and a client would give up.
+    let path = format!("/v1/conversations/{}/turns", id());
+    let answer = visitor.post(&path, json!({ "text": "Hello?" })).await;
+    assert_eq!((answer.status.as_u16(), answer.code()), (503, "unavailable"));
 }

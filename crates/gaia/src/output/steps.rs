@@ -40,8 +40,15 @@ impl Steps {
         }
     }
 
-    /// Something takes a while and is no step.
+    /// Something takes a moment and is no step.
     pub(crate) fn doing(&self, what: &str) {
+        if let Way::Spinner(spinner) = &self.way {
+            spinner.set_message(what.to_owned());
+        }
+    }
+
+    /// Something takes long and is no step.
+    pub(crate) fn waiting(&self, what: &str) {
         match &self.way {
             Way::Silent => {}
             Way::Lines => put(&format!("        {what}\n")),

@@ -73,13 +73,16 @@ async fn until_read(home: &Home, cluster: &ClusterName, steps: &Steps) -> anyhow
     let mut told = None;
     loop {
         let status = gaia_deploy::status(home, cluster).await?;
-        let reading = status.games.iter().filter(|game| game.answers_by.as_deref() == Some("barks"));
+        let reading = status
+            .games
+            .iter()
+            .filter(|game| game.answers_by.as_deref() == Some("barks"));
         let left: usize = reading.map(|game| game.lines_to_read).sum();
         if left == 0 || began.elapsed() > LONGEST {
             return Ok(status);
         }
         if told.is_none_or(|told: Instant| told.elapsed() > Duration::from_secs(3)) {
-            steps.doing(&format!("the model reads the characters' lines, once: {left} to go"));
+            steps.waiting(&format!("the model reads the characters' lines, once: {left} to go"));
             told = Some(Instant::now());
         }
         tokio::time::sleep(Duration::from_millis(250)).await;

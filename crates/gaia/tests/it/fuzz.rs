@@ -27,7 +27,10 @@ async fn a_generic_fuzzer_finds_no_broken_and_no_undocumented_answer() {
         .trim_end_matches('/')
         .to_owned();
     let program = schemathesis();
-    for (choice, examples) in [("--exclude-path-regex", "20"), ("--include-path-regex", "10")] {
+    for (choice, phases) in [
+        ("--exclude-path-regex", "examples,coverage,fuzzing,stateful"),
+        ("--include-path-regex", "coverage,fuzzing"),
+    ] {
         let visitor = Visitor::enter(&gateway).await;
         visitor.start_conversation("guide").await;
         let token = visitor.access_token.unwrap();
@@ -45,8 +48,10 @@ async fn a_generic_fuzzer_finds_no_broken_and_no_undocumented_answer() {
             .args(["--header", &format!("Authorization: Bearer {token}")])
             .args([choice, ENDS_THE_SESSION])
             .args([
+                "--phases",
+                phases,
                 "--max-examples",
-                examples,
+                "20",
                 "--request-timeout",
                 "30",
                 "--workers",

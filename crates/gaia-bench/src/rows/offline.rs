@@ -8,7 +8,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use futures::future::try_join_all;
 use gaia_protocol::bundle::Persona;
 use serde_json::json;
 
@@ -90,20 +89,21 @@ async fn share_that_fits(game: &str, persona_name: &str) -> Result<f64> {
     let lines = fs::read_to_string(root.join("data").join(format!("{game}.tsv")))?;
     let home = cluster::Home::new();
     let gateway = home.up(&folder, game).await?;
-    let mut fitting = 0_u32;
-    let mut asked = 0_u32;
-    for chunk in lines.lines().collect::<Vec<_>>().chunks(8) {
-        let verdicts = try_join_all(chunk.iter().map(|row| fits(gateway, &persona, row))).await?;
-        asked += u32::try_from(verdicts.len())?;
-        fitting += u32::try_from(verdicts.iter().filter(|fits| **fits).count())?;
+    let (mut asked, mut fitting) = (0_u32, 0_u32);
+    // Few players with few lines each: the games' limits hold for a benchmark too.
+    for some in lines.lines().collect::<Vec<_>>().chunks(20) {
+        let mut player = Player::enter(gateway).await?;
+        for row in some {
+            asked += 1;
+            fitting += u32::from(fits(&mut player, &persona, row).await?);
+        }
     }
     Ok(f64::from(fitting) * 100.0 / f64::from(asked))
 }
 
-async fn fits(gateway: std::net::SocketAddr, persona: &Persona, row: &str) -> Result<bool> {
+async fn fits(player: &mut Player, persona: &Persona, row: &str) -> Result<bool> {
     let (line, names) = row.split_once('\t').context("a row has a line and names")?;
     let names: BTreeSet<&str> = names.split(',').map(str::trim).collect();
-    let mut player = Player::enter(gateway).await?;
     let conversation = player
         .post("/v1/conversations", &json!({ "persona": persona.id }))
         .await?;

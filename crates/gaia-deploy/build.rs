@@ -22,10 +22,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .file_stem()
                 .and_then(|stem| stem.to_str())
                 .ok_or("a migration's name is not text")?;
-            writeln!(
-                list,
-                "Migration {{ set: {set:?}, name: {name:?}, sql: include_str!({path:?}) }},"
-            )?;
+            // The text itself and not its path: two clones may share what is built.
+            let sql = fs::read_to_string(&path)?;
+            writeln!(list, "Migration {{ set: {set:?}, name: {name:?}, sql: {sql:?} }},")?;
         }
     }
     list.push(']');

@@ -12,11 +12,12 @@ mod words;
 
 use std::{sync::Arc, time::Duration};
 
-pub(crate) use self::{inference::Inference, lines::Lines, names::name_given};
 use self::{
+    choose::Purpose,
     inference::Vector,
     lines::{Kind, Topic},
 };
+pub(crate) use self::{inference::Inference, lines::Lines, names::name_given};
 use crate::{game::Game, replies::Question};
 
 /// The route whose lines are found by embeddings.
@@ -24,7 +25,7 @@ pub(crate) const OFFLINE: &str = "offline";
 /// The route whose lines are found by words.
 pub(crate) const BARKS: &str = "barks";
 
-/// How long the inference may take before words decide.
+/// How long the inference may take at most before words decide.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A line that was chosen.
@@ -47,15 +48,31 @@ struct Found {
     vector: Option<Vector>,
 }
 
-/// Chooses a line. There always is one.
-pub(crate) async fn answer(game: &Arc<Game>, question: &Question) -> Chosen {
+/// Chooses a line that answers. There always is one. Within the patience its meaning decides, else its words.
+pub(crate) async fn answer(game: &Arc<Game>, question: &Question, patience: Duration) -> Chosen {
+    choose_for(game, question, patience, Purpose::Answer).await
+}
+
+/// Chooses a line that bridges the wait for the answer, and claims nothing.
+pub(crate) async fn meanwhile(game: &Arc<Game>, question: &Question, patience: Duration) -> Chosen {
+    choose_for(game, question, patience, Purpose::Meanwhile).await
+}
+
+/// Chooses a line that ends the wait for an answer: one that answers, where one fits, else one that closes.
+pub(crate) async fn closing(game: &Arc<Game>, question: &Question, patience: Duration) -> Chosen {
+    choose_for(game, question, patience, Purpose::Closing).await
+}
+
+async fn choose_for(game: &Arc<Game>, question: &Question, patience: Duration, purpose: Purpose) -> Chosen {
     let lines = &question.loaded.lines[question.persona];
-    let found = find(game, question, lines).await;
+    let found = find(game, question, lines, patience.min(PATIENCE)).await;
     let earlier = match found.topics.first().map(|best| &lines.topics[*best]) {
-        Some(Topic { kind: Kind::Recall, .. }) => recall::find(game, question, found.vector.as_ref()).await,
+        Some(Topic { kind: Kind::Recall, .. }) if purpose != Purpose::Meanwhile => {
+            recall::find(game, question, found.vector.as_ref()).await
+        }
         _ => None,
     };
-    let (id, line) = choose::choose(lines, &found.topics, question, earlier.as_deref());
+    let (id, line) = choose::choose(lines, &found.topics, question, earlier.as_deref(), purpose);
     Chosen {
         id,
         line,
@@ -64,15 +81,15 @@ pub(crate) async fn answer(game: &Arc<Game>, question: &Question) -> Chosen {
     }
 }
 
-async fn find(game: &Arc<Game>, question: &Question, lines: &Arc<Lines>) -> Found {
+async fn find(game: &Arc<Game>, question: &Question, lines: &Arc<Lines>, patience: Duration) -> Found {
     let by_meaning = async {
         let inference = game.inference.as_ref()?;
         let whens = lines.vectors(inference, &game.tasks).await?;
         let texts = words::parts(&question.text);
-        let vectors = inference.embed(&texts, PATIENCE).await.ok()?;
+        let vectors = inference.embed(&texts, patience).await.ok()?;
         Some((meaning::rank(lines, &whens, &vectors), vectors.into_iter().next()))
     };
-    let found = tokio::time::timeout(PATIENCE, by_meaning).await.ok().flatten();
+    let found = tokio::time::timeout(patience, by_meaning).await.ok().flatten();
     let (mut topics, route, vector) = match found {
         Some((topics, vector)) => (topics, OFFLINE, vector),
         None => (words::rank(lines, &question.text), BARKS, None),

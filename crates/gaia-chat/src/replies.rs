@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod draft;
+mod ladder;
 mod models;
 mod openai;
 mod prompt;
@@ -15,12 +16,17 @@ use gaia_names::{ConversationId, Secret, TurnId};
 use gaia_protocol::bundle::{Bundle, Persona, Route};
 use tokio::{sync::mpsc, time::Instant};
 
-use self::voice::Voice;
-pub(crate) use self::{draft::Draft, prompt::stable_prompt, route_states::RouteStates};
+pub(crate) use self::{draft::Draft, prompt::stable_prompt, route_states::RouteStates, voice::Piece};
+use self::{
+    ladder::{First, Ladder},
+    voice::Voice,
+};
 use crate::{authored, bundles::Loaded, context::Context, game::Game};
 
 /// The longest that a reply may take in all.
 const LONGEST: Duration = Duration::from_secs(60);
+/// How long a line may be looked for that ends a reply that broke off.
+const MENDING: Duration = Duration::from_millis(500);
 
 /// What is to be answered, and all that an answer may depend on.
 pub(crate) struct Question {
@@ -31,6 +37,8 @@ pub(crate) struct Question {
     pub(crate) conversation: ConversationId,
     pub(crate) turn: TurnId,
     pub(crate) text: String,
+    /// When chat had it: from then on the target counts.
+    pub(crate) asked_at: std::time::Instant,
     /// The player's name, given now or before.
     pub(crate) player_name: Option<String>,
     /// This very message says the name.
@@ -49,26 +57,26 @@ impl Question {
 }
 
 /// Makes a reply and sends it piece by piece. There is always one: the last resort asks nobody.
-pub(crate) async fn compose(game: Arc<Game>, question: Arc<Question>, draft: Arc<Draft>, pieces: mpsc::Sender<String>) {
+pub(crate) async fn compose(game: Arc<Game>, question: Arc<Question>, draft: Arc<Draft>, pieces: mpsc::Sender<Piece>) {
     let mut voice = Voice::new(pieces);
     let until = Instant::now() + LONGEST;
-    for route in &question.bundle().routes {
-        let Ok(key) = key_of(&game, route) else { continue };
-        match models::speak(&game, route, key, &question, &draft, &mut voice, until).await {
-            Ok(()) => return game.route_states.works(&route.name),
-            Err(fault) => {
-                models::note(&game, route, &fault);
-                // What has been heard cannot be unsaid, so another model cannot begin again.
-                if voice.has_spoken() {
-                    return mend(&game, &question, &draft, &mut voice).await;
+    let ladder = Ladder::of(&question);
+    let chosen = match ladder::first_words(&game, &question, &draft, &voice).await {
+        First::Route(answering) => {
+            let route = answering.route.clone();
+            let silence = ladder.silence(&route);
+            return match models::listen(&game, *answering, &mut voice, silence, until).await {
+                Ok(()) => game.route_states.works(&route.name),
+                Err(fault) => {
+                    models::note(&game, &route, &fault);
+                    // What has been heard cannot be unsaid, so another model cannot begin again.
+                    mend(&game, &question, &draft, &mut voice).await;
                 }
-            }
+            };
         }
-        if Instant::now() >= until {
-            break;
-        }
-    }
-    let chosen = authored::answer(&game, &question).await;
+        First::Nobody => authored::answer(&game, &question, ladder.target / 2).await,
+        First::TooLate => authored::closing(&game, &question, ladder.target / 2).await,
+    };
     for words in in_pieces(&chosen.line) {
         voice.say(words).await;
     }
@@ -82,10 +90,10 @@ async fn mend(game: &Arc<Game>, question: &Question, draft: &Draft, voice: &mut 
     }
     voice.break_off().await;
     if !voice.has_sentence() {
-        let chosen = authored::answer(game, question).await;
+        let chosen = authored::answer(game, question, MENDING).await;
         voice.say(" ").await;
         voice.say(&chosen.line).await;
-        draft.mended(chosen);
+        draft.used_line(chosen);
     }
 }
 

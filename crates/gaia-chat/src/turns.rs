@@ -2,7 +2,9 @@
 
 mod claim;
 mod commands;
+mod held;
 mod in_hand;
+mod outputs;
 mod running;
 mod speech;
 mod work;

@@ -89,6 +89,9 @@ pub struct Intent {
     pub when: Vec<String>,
     /// Lines of the persona, any of which fits. May hold [`slots`].
     pub say: Vec<String>,
+    /// Lines that bridge the wait for a reply to it and claim nothing. May hold [`slots::PLAYER`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub meanwhile: Vec<String>,
 }
 
 /// A piece of knowledge and the lines that tell it.
@@ -169,6 +172,10 @@ pub mod reserved {
     pub const RECALL_NOTHING: &str = "recall_nothing";
     /// Said when the player says their name: lines may hold `{player}`.
     pub const NAME_GIVEN: &str = "name_given";
+    /// Said to bridge the wait for a reply that comes late. Claims nothing.
+    pub const MEANWHILE: &str = "meanwhile";
+    /// Said when no reply came in time.
+    pub const CLOSING: &str = "closing";
     /// Said when the player greets.
     pub const GREETING: &str = "greeting";
 }

@@ -132,6 +132,12 @@ pub enum TurnEvent {
         /// What to append.
         text: String,
     },
+    /// A line that the persona's author wrote to bridge the wait. It claims nothing and is no part of the reply: a client
+    /// shows it until the first delta, or lets it stand before the reply.
+    Interim {
+        /// The line.
+        text: String,
+    },
     /// Nothing new, but the turn is being worked on. Sent every [`ALIVE_EVERY_MS`].
     Alive {},
     /// The turn is over and kept.

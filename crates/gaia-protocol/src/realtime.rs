@@ -100,6 +100,11 @@ pub enum SocketEvent {
         /// Its place in the conversation, from 1.
         sequence: i64,
     },
+    /// A line that bridges the wait for the reply and is no part of it.
+    Interim {
+        /// The line.
+        text: String,
+    },
     /// More of the reply.
     Delta {
         /// From 1, without gaps.
@@ -136,6 +141,7 @@ impl SocketEvent {
     pub fn of(event: TurnEvent) -> Option<Self> {
         Some(match event {
             TurnEvent::Accepted { sequence, .. } => Self::Accepted { sequence },
+            TurnEvent::Interim { text } => Self::Interim { text },
             TurnEvent::Delta { number, text } => Self::Delta { number, text },
             TurnEvent::Final { turn } => Self::Final { turn },
             TurnEvent::Alive {} => return None,

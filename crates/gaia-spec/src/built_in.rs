@@ -28,6 +28,7 @@ static INTENTS: LazyLock<Vec<Intent>> = LazyLock::new(|| {
             name: entry.key.clone(),
             when: texts(&entry.value, "when"),
             say: texts(&entry.value, "say"),
+            meanwhile: texts(&entry.value, "meanwhile"),
         })
         .collect()
 });
@@ -44,11 +45,12 @@ pub(crate) fn find(name: &str) -> Option<&'static Intent> {
 
 /// The intent with the lines that a persona of this name says.
 pub(crate) fn spoken_by(intent: &Intent, name: &str) -> Intent {
-    let say = intent.say.iter().map(|line| line.replace(NAME, name)).collect();
+    let spoken = |lines: &[String]| lines.iter().map(|line| line.replace(NAME, name)).collect();
     Intent {
         name: intent.name.clone(),
         when: intent.when.clone(),
-        say,
+        say: spoken(&intent.say),
+        meanwhile: spoken(&intent.meanwhile),
     }
 }
 
@@ -80,11 +82,16 @@ mod tests {
 
     use super::*;
 
-    const WITHOUT_EXAMPLES: [&str; 2] = [reserved::FALLBACK, reserved::RECALL_NOTHING];
+    const WITHOUT_EXAMPLES: [&str; 4] = [
+        reserved::FALLBACK,
+        reserved::RECALL_NOTHING,
+        reserved::MEANWHILE,
+        reserved::CLOSING,
+    ];
 
     #[test]
     fn every_built_in_intent_has_varied_examples_and_lines() {
-        assert_eq!(intents().len(), 19);
+        assert_eq!(intents().len(), 21);
         for intent in intents() {
             assert!(intent.say.len() >= 3, "{} has too few lines", intent.name);
             let has_examples = (6..=14).contains(&intent.when.len());

@@ -15,7 +15,7 @@ use crate::{
 /// The longest prompt, in characters.
 const LONGEST_PROMPT: usize = 16_000;
 /// The most lines of a persona, those of players and its own together.
-const MOST_LINES: usize = 2000;
+const MOST_LINES: usize = 3000;
 
 /// Checks a persona's file. `servers` are the tool servers of the config; `None` where the config cannot be read.
 pub(crate) fn check(
@@ -121,7 +121,10 @@ fn prompt(parts: &Parts<'_>, findings: &mut Findings) -> String {
 fn check_line_count(fields: &Fields, findings: &mut Findings) {
     let lines_of = |field: &Field| match &field.item.value {
         Value::List(items) => items.len(),
-        _ => field.item.fields().items("when").len() + field.item.fields().items("say").len(),
+        _ => ["when", "say", "meanwhile"]
+            .iter()
+            .map(|key| field.item.fields().items(key).len())
+            .sum(),
     };
     let count: usize = ["barks", "facts"]
         .iter()
@@ -184,11 +187,23 @@ fn intent(field: &Field, findings: &mut Findings) -> Intent {
         }
         None => {}
     }
+    let meanwhile = field.item.fields().items("meanwhile");
+    for item in meanwhile.iter().filter(|item| holds(item, slots::EARLIER)) {
+        let message = "{earlier} stands in a line that bridges a wait, but only `recall` fills it";
+        findings
+            .error(item.place, message)
+            .helping("write it without {earlier}");
+    }
     Intent {
         name,
         when,
         say: texts(say),
+        meanwhile: texts(meanwhile),
     }
+}
+
+fn holds(item: &Item, slot: &str) -> bool {
+    item.text().is_some_and(|line| line.contains(slot))
 }
 
 fn facts(facts: &Fields, findings: &mut Findings) -> Vec<Fact> {
@@ -208,7 +223,6 @@ fn facts(facts: &Fields, findings: &mut Findings) -> Vec<Fact> {
 /// Looks at the slots of an intent's or a fact's lines.
 fn check_lines(field: &Field, say: &[Item], findings: &mut Findings) {
     let name = field.name.as_str();
-    let holds = |item: &Item, slot: &str| item.text().is_some_and(|line| line.contains(slot));
     if name == reserved::RECALL {
         if !say.is_empty() && !say.iter().any(|item| holds(item, slots::EARLIER)) {
             let fault = findings.warning(field.place, "no line of `recall` says what the player said before");
@@ -229,7 +243,7 @@ fn check_lines(field: &Field, say: &[Item], findings: &mut Findings) {
         let message =
             format!("every line of `{name}` holds {{player}}, so none can be said before the player gives a name");
         let fault = match name {
-            reserved::FALLBACK => findings.error(field.place, message),
+            reserved::FALLBACK | reserved::MEANWHILE | reserved::CLOSING => findings.error(field.place, message),
             _ => findings.warning(field.place, message),
         };
         fault.helping("add a line without {player}");

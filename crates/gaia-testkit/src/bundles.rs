@@ -37,34 +37,7 @@ pub fn persona(id: &str) -> Persona {
         role: "shows newcomers around".to_owned(),
         voice: "short, warm sentences".to_owned(),
         prompt: "You keep the lanterns of Lantern Town lit.".to_owned(),
-        intents: vec![
-            intent(
-                "greeting",
-                &["hello", "good evening"],
-                &["Welcome to Lantern Town.", "Good evening, traveller."],
-            ),
-            intent(
-                "farewell",
-                &["goodbye", "see you later"],
-                &["Walk in the light.", "Until the lamps are lit again."],
-            ),
-            intent(
-                "name_given",
-                &["my name is Ada", "call me Tom"],
-                &["Well met, {player}.", "{player}. I shall remember."],
-            ),
-            intent(
-                "recall",
-                &["do you remember what I told you", "what did I say"],
-                &["You said: \"{earlier}\"."],
-            ),
-            intent("recall_nothing", &[], &["We have hardly spoken yet."]),
-            intent(
-                "fallback",
-                &[],
-                &["Tell me more.", "The lanterns may know.", "Ask me about the bridge."],
-            ),
-        ],
+        intents: intents(),
         facts: vec![
             fact(
                 "bridge",
@@ -89,6 +62,47 @@ pub fn persona(id: &str) -> Persona {
     }
 }
 
+fn intents() -> Vec<Intent> {
+    vec![
+        intent(
+            "greeting",
+            &["hello", "good evening"],
+            &["Welcome to Lantern Town.", "Good evening, traveller."],
+        ),
+        intent(
+            "farewell",
+            &["goodbye", "see you later"],
+            &["Walk in the light.", "Until the lamps are lit again."],
+        ),
+        intent(
+            "name_given",
+            &["my name is Ada", "call me Tom"],
+            &["Well met, {player}.", "{player}. I shall remember."],
+        ),
+        intent(
+            "recall",
+            &["do you remember what I told you", "what did I say"],
+            &["You said: \"{earlier}\"."],
+        ),
+        intent("recall_nothing", &[], &["We have hardly spoken yet."]),
+        intent("meanwhile", &[], &["Let me trim this wick.", "A moment, by the lamps."]),
+        intent(
+            "closing",
+            &[],
+            &["The wind took my thought.", "The light flickers; ask me again."],
+        ),
+        Intent {
+            meanwhile: owned(&["A riddle. Let me hold it to the light."]),
+            ..intent("riddle", &["tell me a riddle"], &["What burns and is not consumed?"])
+        },
+        intent(
+            "fallback",
+            &[],
+            &["Tell me more.", "The lanterns may know.", "Ask me about the bridge."],
+        ),
+    ]
+}
+
 /// A route to a stand-in, with short patience.
 #[must_use]
 pub fn route(name: &str, provider: Provider, base_url: &str) -> Route {
@@ -108,6 +122,7 @@ fn intent(name: &str, when: &[&str], say: &[&str]) -> Intent {
         name: name.to_owned(),
         when: owned(when),
         say: owned(say),
+        meanwhile: Vec::new(),
     }
 }
 

@@ -5,32 +5,56 @@ use gaia_protocol::bundle::slots;
 use super::lines::{Kind, Lines, Topic};
 use crate::replies::Question;
 
+/// What a line is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It answers.
+    Answer,
+    /// It bridges the wait for the answer.
+    Meanwhile,
+    /// It ends the wait: it answers, if one does, else it closes.
+    Closing,
+}
+
 /// The line's id and the line, filled in.
-pub(super) fn choose(lines: &Lines, ranked: &[usize], question: &Question, earlier: Option<&str>) -> (String, String) {
+pub(super) fn choose(
+    lines: &Lines,
+    ranked: &[usize],
+    question: &Question,
+    earlier: Option<&str>,
+    purpose: Purpose,
+) -> (String, String) {
     let said = Said::of(question);
     let name = question.player_name.as_deref();
     let seed = question.turn.0.as_u128();
-    let ranked = ranked.iter().map(|topic| &lines.topics[*topic]);
-    let topics = ranked
-        .flat_map(|topic| instead(lines, topic, earlier))
-        .chain(of_kind(lines, Kind::Fallback));
-    for topic in topics {
+    let found = ranked.iter().map(|topic| &lines.topics[*topic]);
+    let topics: Vec<_> = match purpose {
+        Purpose::Meanwhile => {
+            let of_topics = found.filter_map(|topic| topic.meanwhile.map(|index| &lines.topics[index]));
+            of_topics.chain(of_kind(lines, Kind::Meanwhile)).collect()
+        }
+        Purpose::Answer => {
+            let answers = found.flat_map(|topic| instead(lines, topic, earlier));
+            answers.chain(of_kind(lines, Kind::Fallback)).collect()
+        }
+        Purpose::Closing => {
+            let answers = found.flat_map(|topic| instead(lines, topic, earlier));
+            let answers = answers.filter(|topic| topic.kind != Kind::Fallback);
+            answers.chain(of_kind(lines, Kind::Closing)).collect()
+        }
+    };
+    for topic in &topics {
         if let Some(chosen) = pick(topic, &said, name, earlier, seed) {
             return chosen;
         }
     }
-    // Every line that fits was the last one said. Any other is better than an echo, and an echo better than nothing.
-    let any = lines
-        .topics
-        .iter()
-        .find_map(|topic| pick(topic, &said, name, None, seed));
-    let echo = || {
-        lines
-            .topics
-            .iter()
-            .find_map(|topic| pick(topic, &Said::default(), name, None, seed))
-    };
-    any.or_else(echo)
+    // Every line that fits was the last one said. Any other that answers nothing in particular is better than an echo,
+    // and an echo better than nothing.
+    let plain = of_kind(lines, Kind::Fallback).find_map(|topic| pick(topic, &said, name, None, seed));
+    let any = || lines.topics.iter().filter(|topic| topic.kind.may_answer());
+    plain
+        .or_else(|| any().find_map(|topic| pick(topic, &said, name, None, seed)))
+        .or_else(|| any().find_map(|topic| pick(topic, &Said::default(), name, None, seed)))
         .unwrap_or_else(|| ("none.0".to_owned(), "…".to_owned()))
 }
 

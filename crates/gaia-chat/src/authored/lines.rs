@@ -21,6 +21,8 @@ pub(super) struct Topic {
     pub(super) name: String,
     pub(super) kind: Kind,
     pub(super) say: Vec<String>,
+    /// The place of the topic whose lines bridge the wait for an answer to this one.
+    pub(super) meanwhile: Option<usize>,
 }
 
 /// What is special about a topic.
@@ -36,6 +38,17 @@ pub(super) enum Kind {
     Recall,
     RecallNothing,
     Fallback,
+    /// Its lines bridge the wait for an answer.
+    Meanwhile,
+    /// Its lines end a wait that was too long.
+    Closing,
+}
+
+impl Kind {
+    /// Whether its lines may stand as a reply.
+    pub(super) const fn may_answer(self) -> bool {
+        !matches!(self, Self::Meanwhile | Self::Closing)
+    }
 }
 
 /// A way of asking, and for which topic.
@@ -57,16 +70,26 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn of(persona: &Persona) -> Self {
-        let intents = persona
-            .intents
-            .iter()
-            .map(|intent| (intent.name.clone(), kind_of(&intent.name), &intent.when, &intent.say));
-        let facts = persona
-            .facts
-            .iter()
-            .map(|fact| (format!("fact.{}", fact.name), Kind::Fact, &fact.when, &fact.say));
-        let (mut topics, mut whens, mut texts) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, kind, when, say) in intents.chain(facts) {
+        let none = Vec::new();
+        let intents = persona.intents.iter().map(|intent| {
+            let kind = kind_of(&intent.name);
+            (intent.name.clone(), kind, &intent.when, &intent.say, &intent.meanwhile)
+        });
+        let facts = persona.facts.iter().map(|fact| {
+            let name = format!("fact.{}", fact.name);
+            (name, Kind::Fact, &fact.when, &fact.say, &none)
+        });
+        let (mut topics, mut whens, mut texts) = (Vec::<Topic>::new(), Vec::new(), Vec::new());
+        for (name, kind, when, say, meanwhile) in intents.chain(facts) {
+            let bridge = (!meanwhile.is_empty()).then(|| {
+                topics.push(Topic {
+                    name: format!("{name}.meanwhile"),
+                    kind: Kind::Meanwhile,
+                    say: meanwhile.clone(),
+                    meanwhile: None,
+                });
+                topics.len() - 1
+            });
             for text in when.iter().filter(|text| !text.trim().is_empty()) {
                 let words = words::of(text);
                 whens.push(When {
@@ -79,6 +102,7 @@ impl Lines {
                 name,
                 kind,
                 say: say.clone(),
+                meanwhile: bridge,
             });
         }
         Self {
@@ -150,6 +174,8 @@ fn kind_of(intent: &str) -> Kind {
         reserved::RECALL => Kind::Recall,
         reserved::RECALL_NOTHING => Kind::RecallNothing,
         reserved::NAME_GIVEN => Kind::NameGiven,
+        reserved::MEANWHILE => Kind::Meanwhile,
+        reserved::CLOSING => Kind::Closing,
         reserved::GREETING | "farewell" | "thanks" | "yes" | "no" => Kind::Courtesy,
         _ => Kind::Intent,
     }

@@ -2,7 +2,7 @@
 //! that a reply that was stopped is metered too.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -58,14 +58,62 @@ struct CallMade {
     is_told_whole: bool,
     began: Instant,
     took: Option<Duration>,
+    /// The provider refused it or never had it, and wants nothing for it.
+    is_void: bool,
+}
+
+/// One call of a provider, for as long as it goes on. Dropping it ends the call.
+pub(super) struct Call {
+    draft: Arc<Draft>,
+    place: usize,
+}
+
+impl Call {
+    /// It has said more.
+    pub(super) fn said(&self, bytes: usize) {
+        self.change(|call| call.said_bytes += bytes);
+    }
+
+    /// The provider tells what it uses; what it tells later replaces what it told before.
+    pub(super) fn told(&self, tell: impl FnOnce(&mut Tokens), is_whole: bool) {
+        self.change(|call| {
+            tell(call.told.get_or_insert_default());
+            call.is_told_whole |= is_whole;
+        });
+    }
+
+    /// The provider wants nothing for it.
+    pub(super) fn was_not_taken(&self) {
+        self.change(|call| call.is_void = true);
+    }
+
+    /// The reply is its words.
+    pub(super) fn speaks(&self) {
+        let mut state = self.draft.lock();
+        let Some(route) = state.calls.get(self.place).map(|call| call.route.clone()) else {
+            return;
+        };
+        state.route = route;
+        state.source = Some(ReplySource::Model);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut CallMade)) {
+        if let Some(call) = self.draft.lock().calls.get_mut(self.place) {
+            change(call);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.change(|call| call.took = Some(call.began.elapsed()));
+    }
 }
 
 impl Draft {
-    /// A provider has taken a call and will want to be paid for it.
-    pub(super) fn began_call(&self, route: &Route, prompt_bytes: usize, began: Instant) {
+    /// A provider is asked and will want to be paid for it, also when nobody waits for the answer any more.
+    pub(super) fn begin_call(self: &Arc<Self>, route: &Route, prompt_bytes: usize, began: Instant) -> Call {
         let mut state = self.lock();
-        state.route.clone_from(&route.name);
-        state.source = Some(ReplySource::Model);
         state.calls.push(CallMade {
             route: route.name.clone(),
             provider: match route.provider {
@@ -79,29 +127,11 @@ impl Draft {
             is_told_whole: false,
             began,
             took: None,
+            is_void: false,
         });
-    }
-
-    /// The call that began last has said more.
-    pub(super) fn said(&self, bytes: usize) {
-        if let Some(call) = self.lock().calls.last_mut() {
-            call.said_bytes += bytes;
-        }
-    }
-
-    /// The provider tells what the call that began last uses; what it tells later replaces what it told before.
-    pub(super) fn told(&self, tell: impl FnOnce(&mut Tokens), is_whole: bool) {
-        if let Some(call) = self.lock().calls.last_mut() {
-            tell(call.told.get_or_insert_default());
-            call.is_told_whole |= is_whole;
-        }
-    }
-
-    /// The call that began last is over.
-    pub(super) fn ended_call(&self) {
-        if let Some(call) = self.lock().calls.last_mut() {
-            call.took = Some(call.began.elapsed());
-        }
+        let place = state.calls.len() - 1;
+        let draft = Arc::clone(self);
+        Call { draft, place }
     }
 
     /// The reply is a line of the author's.
@@ -109,15 +139,20 @@ impl Draft {
         let mut state = self.lock();
         state.source = Some(ReplySource::Authored);
         state.route = chosen.route.to_owned();
-        state.lines = vec![chosen.id];
-        state.embedding = chosen.embedding;
+        state.lines.push(chosen.id);
+        state.embedding = chosen.embedding.or(state.embedding.take());
     }
 
-    /// A model's reply ends with a line of the author's.
-    pub(super) fn mended(&self, chosen: Chosen) {
+    /// A line of the author's stands beside a model's words: before them or at their end.
+    pub(super) fn used_line(&self, chosen: Chosen) {
         let mut state = self.lock();
-        state.lines = vec![chosen.id];
-        state.embedding = chosen.embedding;
+        state.lines.push(chosen.id);
+        state.embedding = chosen.embedding.or(state.embedding.take());
+    }
+
+    /// Whether a model's words are the reply. Not known before they begin.
+    pub(crate) fn is_of_a_model(&self) -> bool {
+        self.lock().source == Some(ReplySource::Model)
     }
 
     /// The route that speaks.
@@ -133,7 +168,12 @@ impl Draft {
             route: state.route,
             lines: state.lines,
             embedding: state.embedding,
-            usage: state.calls.iter().map(|call| call.usage(turn)).collect(),
+            usage: state
+                .calls
+                .iter()
+                .filter(|call| !call.is_void)
+                .map(|call| call.usage(turn))
+                .collect(),
         }
     }
 
@@ -199,12 +239,14 @@ mod tests {
 
     #[test]
     fn a_call_is_metered_as_told_or_as_guessed() {
-        let draft = Draft::default();
-        draft.began_call(&route(), 400, Instant::now());
-        draft.said(41);
-        draft.ended_call();
-        draft.began_call(&route(), 400, Instant::now());
-        draft.told(
+        let draft = Arc::new(Draft::default());
+        let cancelled = draft.begin_call(&route(), 400, Instant::now());
+        let heard = draft.begin_call(&route(), 400, Instant::now());
+        draft.begin_call(&route(), 400, Instant::now()).was_not_taken();
+        cancelled.said(41);
+        drop(cancelled);
+        heard.speaks();
+        heard.told(
             |tokens| {
                 *tokens = Tokens {
                     input: 7,
@@ -214,7 +256,10 @@ mod tests {
             },
             true,
         );
-        let usage = draft.take(TurnId::fresh()).usage;
+        let drafted = draft.take(TurnId::fresh());
+        assert_eq!((drafted.source, drafted.route.as_str()), (ReplySource::Model, "far"));
+        let usage = drafted.usage;
+        assert_eq!(usage.len(), 2);
         assert_eq!(
             (usage[0].input_tokens, usage[0].output_tokens, usage[0].is_estimated),
             (100, 11, true)

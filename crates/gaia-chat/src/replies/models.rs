@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, stream::BoxStream};
 use gaia_names::Secret;
 use gaia_protocol::bundle::{Provider, Route};
 use gaia_service::trace;
@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use super::{
     Question, anthropic,
-    draft::{Draft, Tokens},
+    draft::{Call, Draft, Tokens},
     openai, sse,
     voice::Voice,
 };
@@ -20,6 +20,9 @@ use crate::game::Game;
 
 /// How long a connection may take to end after the reply did, so that it can be used again.
 const CLOSING: Duration = Duration::from_secs(1);
+
+/// What a provider sends, as it arrives.
+type Events = BoxStream<'static, Vec<Result<String, RouteFault>>>;
 
 /// Why a route did not give a whole reply.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +40,11 @@ pub(super) enum RouteFault {
     #[error("it says nothing")]
     Empty,
     /// No first token in time.
-    #[error("its first token took over {0} ms")]
-    Slow(u32),
+    #[error("its first token took over {} ms", .0.as_millis())]
+    Slow(Duration),
     /// Nothing more for too long.
-    #[error("it fell silent for {0} ms")]
-    Silent(u32),
+    #[error("it fell silent for {} ms", .0.as_millis())]
+    Silent(Duration),
     /// The connection broke.
     #[error("its stream broke off")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -89,19 +92,27 @@ pub(super) struct Part {
     pub(super) is_last: bool,
 }
 
-/// Lets a route say the reply.
-pub(super) async fn speak(
+/// A route that has begun to speak. Dropping it ends the call.
+pub(super) struct Answering {
+    pub(super) route: Route,
+    pub(super) call: Call,
+    events: Events,
+    first: Part,
+    span: tracing::Span,
+}
+
+/// Asks a route, and waits for its first words.
+pub(super) async fn ask(
     game: &Arc<Game>,
     route: &Route,
     key: Option<&Secret>,
     question: &Question,
-    draft: &Draft,
-    voice: &mut Voice,
+    draft: &Arc<Draft>,
     until: Instant,
-) -> Result<(), RouteFault> {
+) -> Result<Answering, RouteFault> {
     let span = tracing::info_span!("call_model", route = %route.name, model = %route.model);
     let traceparent = trace::traceparent(&span).or_else(|| question.traceparent.clone());
-    async {
+    let asked = async {
         let began = Instant::now();
         let first_by = (began + Duration::from_millis(route.first_token_ms.into())).min(until);
         let (request, prompt_bytes) = request(game, route, key, question);
@@ -109,18 +120,110 @@ pub(super) async fn speak(
             Some(traceparent) => request.header("traceparent", traceparent),
             None => request,
         };
+        let too_slow = || RouteFault::Slow(first_by.duration_since(began));
+        let call = draft.begin_call(route, prompt_bytes, began.into_std());
         let response = timeout_at(first_by, request.send())
             .await
-            .map_err(|_| RouteFault::Slow(route.first_token_ms))?
+            .map_err(|_| too_slow())?
+            .inspect_err(|error| {
+                if error.is_connect() {
+                    call.was_not_taken();
+                }
+            })
             .map_err(|error| RouteFault::Unreachable(error.without_url()))?;
+        if response.status() != StatusCode::OK {
+            call.was_not_taken();
+        }
         check_head(&response)?;
-        draft.began_call(route, prompt_bytes, began.into_std());
-        let outcome = listen(game, route, response, draft, voice, (first_by, until)).await;
-        draft.ended_call();
-        outcome
+        let mut events = sse::events(response.bytes_stream()).boxed();
+        let first = timeout_at(first_by, first_words(route.provider, &mut events, &call));
+        let first = first.await.map_err(|_| too_slow())??;
+        Ok((call, events, first))
+    };
+    let (call, events, first) = asked.instrument(span.clone()).await?;
+    let route = route.clone();
+    Ok(Answering {
+        route,
+        call,
+        events,
+        first,
+        span,
+    })
+}
+
+async fn first_words(provider: Provider, events: &mut Events, call: &Call) -> Result<Part, RouteFault> {
+    let mut all = Part::default();
+    while let Some(batch) = events.next().await {
+        let heard = gather(provider, batch, call);
+        all.text.push_str(&heard.part.text);
+        all.is_end |= heard.part.is_end;
+        all.is_last |= heard.part.is_last;
+        if !all.text.trim().is_empty() {
+            // What went wrong right behind the words is met again when more is asked for.
+            return Ok(all);
+        }
+        if let Some(fault) = heard.fault {
+            return Err(fault);
+        }
+        if all.is_last {
+            break;
+        }
     }
-    .instrument(span)
-    .await
+    Err(RouteFault::Empty)
+}
+
+/// Lets a route say the rest of the reply.
+pub(super) async fn listen(
+    game: &Arc<Game>,
+    answering: Answering,
+    voice: &mut Voice,
+    silence: Duration,
+    until: Instant,
+) -> Result<(), RouteFault> {
+    let Answering {
+        route,
+        call,
+        mut events,
+        first,
+        span,
+    } = answering;
+    let heard = async {
+        let mut heard = Heard {
+            part: first,
+            fault: None,
+        };
+        let mut is_end = false;
+        loop {
+            let has_room = voice.say(&heard.part.text).await;
+            is_end |= heard.part.is_end;
+            if let Some(fault) = heard.fault {
+                return Err(fault);
+            }
+            if heard.part.is_last || !has_room {
+                finish_connection(game, events);
+                return Ok(());
+            }
+            let patience = (Instant::now() + silence).min(until);
+            heard = match timeout_at(patience, more(route.provider, &mut events, &call)).await {
+                Ok(Some(heard)) => heard,
+                // The reply is there; only the count or the goodbye is missing.
+                _ if is_end => return Ok(()),
+                Ok(None) => return Err(RouteFault::EndedEarly),
+                Err(_) => return Err(RouteFault::Silent(silence)),
+            };
+        }
+    };
+    heard.instrument(span).await
+}
+
+/// What comes next that means something.
+async fn more(provider: Provider, events: &mut Events, call: &Call) -> Option<Heard> {
+    loop {
+        let heard = gather(provider, events.next().await?, call);
+        if heard.fault.is_some() || heard.part.is_end || heard.part.is_last || !heard.part.text.is_empty() {
+            return Some(heard);
+        }
+    }
 }
 
 /// Logs and counts that a route failed. The provider's own words may hold a key or a player's words, so they are not
@@ -169,58 +272,13 @@ fn check_head(response: &Response) -> Result<(), RouteFault> {
     if is_stream { Ok(()) } else { Err(RouteFault::Garbage) }
 }
 
-async fn listen(
-    game: &Arc<Game>,
-    route: &Route,
-    response: Response,
-    draft: &Draft,
-    voice: &mut Voice,
-    (first_by, until): (Instant, Instant),
-) -> Result<(), RouteFault> {
-    let mut events = sse::events(response.bytes_stream()).boxed();
-    let silence = Duration::from_millis(route.silence_ms.into());
-    let (mut patience, mut is_end) = (first_by, false);
-    loop {
-        let Ok(batch) = timeout_at(patience, events.next()).await else {
-            return match (is_end, voice.has_spoken()) {
-                // The reply is there; only the count or the goodbye is missing.
-                (true, true) => Ok(()),
-                (_, true) => Err(RouteFault::Silent(route.silence_ms)),
-                (_, false) => Err(RouteFault::Slow(route.first_token_ms)),
-            };
-        };
-        let Some(batch) = batch else { break };
-        let heard = gather(route.provider, batch, draft);
-        let before = voice.length();
-        let has_room = voice.say(&heard.part.text).await;
-        draft.said(voice.length() - before);
-        is_end |= heard.part.is_end;
-        if let Some(fault) = heard.fault {
-            return Err(fault);
-        }
-        if heard.part.is_last || !has_room {
-            finish_connection(game, events);
-            is_end = true;
-            break;
-        }
-        if voice.length() > before {
-            patience = (Instant::now() + silence).min(until);
-        }
-    }
-    match (voice.has_spoken(), is_end) {
-        (false, _) => Err(RouteFault::Empty),
-        (true, false) => Err(RouteFault::EndedEarly),
-        (true, true) => Ok(()),
-    }
-}
-
 /// What arrived together, as one: a player gains nothing from tokens in messages of their own.
 struct Heard {
     part: Part,
     fault: Option<RouteFault>,
 }
 
-fn gather(provider: Provider, batch: Vec<Result<String, RouteFault>>, draft: &Draft) -> Heard {
+fn gather(provider: Provider, batch: Vec<Result<String, RouteFault>>, call: &Call) -> Heard {
     let mut all = Part::default();
     for event in batch {
         let part = event.and_then(|data| match provider {
@@ -239,8 +297,9 @@ fn gather(provider: Provider, batch: Vec<Result<String, RouteFault>>, draft: &Dr
             }
         };
         if let Some(tokens) = part.tokens {
-            draft.told(|told| *told = told.replaced_by(tokens), part.is_whole_count);
+            call.told(|told| *told = told.replaced_by(tokens), part.is_whole_count);
         }
+        call.said(part.text.len());
         all.text.push_str(&part.text);
         all.is_end |= part.is_end;
         all.is_last |= part.is_last;
@@ -252,10 +311,7 @@ fn gather(provider: Provider, batch: Vec<Result<String, RouteFault>>, draft: &Dr
 }
 
 /// Reads to the end of the answer, which is all but there, so that the connection can be used again.
-fn finish_connection<S>(game: &Game, mut events: S)
-where
-    S: futures::Stream<Item = Vec<Result<String, RouteFault>>> + Send + Unpin + 'static,
-{
+fn finish_connection(game: &Game, mut events: Events) {
     if let Some(None) = events.next().now_or_never() {
         return;
     }

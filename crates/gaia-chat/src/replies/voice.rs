@@ -7,16 +7,25 @@ const MOST_BYTES: usize = 16 * 1024;
 /// The most white space that is kept between words.
 const MOST_SPACE: usize = 64;
 
+/// What a player hears of a reply while it is made.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// More of the reply.
+    Words(String),
+    /// A line that bridges the wait and is no part of the reply.
+    Interim(String),
+}
+
 /// Where a reply is said.
 pub(super) struct Voice {
-    pieces: mpsc::Sender<String>,
+    pieces: mpsc::Sender<Piece>,
     said: String,
     /// White space that is said only if words follow.
     held: String,
 }
 
 impl Voice {
-    pub(super) fn new(pieces: mpsc::Sender<String>) -> Self {
+    pub(super) fn new(pieces: mpsc::Sender<Piece>) -> Self {
         Self {
             pieces,
             said: String::new(),
@@ -42,24 +51,20 @@ impl Voice {
         if !piece.is_empty() {
             self.said.push_str(&piece);
             // Nobody listens any more when the turn was given up; then this work is about to be dropped too.
-            let _ = self.pieces.send(piece).await;
+            let _ = self.pieces.send(Piece::Words(piece)).await;
         }
         !is_full
+    }
+
+    /// Bridges the wait.
+    pub(super) async fn bridge(&self, line: String) {
+        let _ = self.pieces.send(Piece::Interim(line)).await;
     }
 
     /// Says that something was left unsaid.
     pub(super) async fn break_off(&mut self) {
         self.held.clear();
         self.say("…").await;
-    }
-
-    pub(super) fn has_spoken(&self) -> bool {
-        !self.said.is_empty()
-    }
-
-    /// How much has been said, in bytes.
-    pub(super) fn length(&self) -> usize {
-        self.said.len()
     }
 
     /// Whether what was said ends where a sentence does.
@@ -93,6 +98,13 @@ fn truncate(text: &mut String, most: usize) {
 mod tests {
     use super::*;
 
+    fn words(piece: Piece) -> String {
+        match piece {
+            Piece::Words(words) => words,
+            Piece::Interim(line) => panic!("no wait was to be bridged: {line}"),
+        }
+    }
+
     async fn said(texts: &[&str]) -> (Voice, String) {
         let (sender, mut receiver) = mpsc::channel(64);
         let mut voice = Voice::new(sender);
@@ -101,7 +113,7 @@ mod tests {
         }
         let mut pieces = String::new();
         while let Ok(piece) = receiver.try_recv() {
-            pieces.push_str(&piece);
+            pieces.push_str(&words(piece));
         }
         (voice, pieces)
     }
@@ -115,7 +127,7 @@ mod tests {
     #[tokio::test]
     async fn white_space_alone_says_nothing() {
         let (voice, pieces) = said(&[" ", "\n", "\t"]).await;
-        assert!(!voice.has_spoken() && pieces.is_empty());
+        assert!(voice.said.is_empty() && pieces.is_empty());
     }
 
     #[tokio::test]
@@ -124,7 +136,7 @@ mod tests {
         let mut voice = Voice::new(sender);
         assert!(!voice.say(&"x€".repeat(MOST_BYTES)).await);
         assert!(!voice.say("more").await);
-        let piece = receiver.try_recv().unwrap();
+        let piece = words(receiver.try_recv().unwrap());
         assert!(
             piece.len() <= MOST_BYTES && piece.len() > MOST_BYTES - 4,
             "{}",

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use gaia_names::{ConversationId, PlayerId, TurnId};
@@ -10,6 +11,10 @@ use gaia_protocol::chat::TakeTurn;
 use gaia_service::EventSink;
 
 use super::running::Running;
+
+/// How many deltas a process wants to send in a second.
+const DELTAS_PER_SECOND: u32 = 5_000;
+const LONGEST_PACE: Duration = Duration::from_millis(250);
 
 /// What is in hand. Keys hold the player: whose a turn or conversation really is, Postgres knows, and nobody is to
 /// stand in the way of somebody else by naming their ids.
@@ -79,6 +84,13 @@ impl InHand {
         {
             running.given_up.cancel();
         }
+    }
+
+    /// How long a turn waits between two deltas, so that many turns at once do not drown in them: a process that has a
+    /// thousand in hand tells more in each of fewer. With a handful there is no wait that anybody could see.
+    pub(super) fn pace(&self) -> Duration {
+        let turns = u32::try_from(self.lock().turns.len()).unwrap_or(u32::MAX);
+        LONGEST_PACE.min(Duration::from_secs(1) / DELTAS_PER_SECOND * turns)
     }
 
     /// Whether nothing is in hand.

@@ -33,6 +33,7 @@ pub(crate) struct Running {
 #[derive(Default)]
 struct Told {
     accepted: Option<i64>,
+    interim: Option<String>,
     deltas: Vec<String>,
     sinks: Vec<EventSink>,
     is_over: bool,
@@ -71,10 +72,20 @@ impl Running {
 
     /// Says more of the reply.
     pub(super) async fn say(&self, text: String) {
+        if text.is_empty() {
+            return;
+        }
         let mut told = self.told.lock().await;
         told.deltas.push(text.clone());
         let number = number_of(told.deltas.len());
         tell(&told.sinks, &TurnEvent::Delta { number, text }).await;
+    }
+
+    /// Bridges the wait for the reply.
+    pub(super) async fn bridge(&self, text: String) {
+        let mut told = self.told.lock().await;
+        told.interim = Some(text.clone());
+        tell(&told.sinks, &TurnEvent::Interim { text }).await;
     }
 
     /// Tells everybody that the turn is being worked on.
@@ -97,6 +108,9 @@ impl Running {
         if let (Some(sequence), 0) = (told.accepted, after) {
             let turn = self.turn;
             tell(&sink, &TurnEvent::Accepted { turn, sequence }).await;
+        }
+        if let Some(text) = told.interim.clone().filter(|_| told.deltas.is_empty()) {
+            tell(&sink, &TurnEvent::Interim { text }).await;
         }
         let already = usize::try_from(after).unwrap_or(usize::MAX);
         for (index, text) in told.deltas.iter().enumerate().skip(already) {

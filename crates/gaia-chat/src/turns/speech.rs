@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     game::Game,
-    replies::{self, Draft, Question},
+    replies::{self, Draft, Piece, Question},
 };
 
 /// How many pieces wait to be said. The maker of a reply waits when there are more.
@@ -21,8 +21,9 @@ pub(super) struct Speech {
     pub(super) question: Arc<Question>,
     pub(super) draft: Arc<Draft>,
     composing: Fuse<BoxFuture<'static, ()>>,
-    pieces: mpsc::Receiver<String>,
+    pieces: mpsc::Receiver<Piece>,
     early: String,
+    early_bridge: Option<String>,
 }
 
 impl Speech {
@@ -37,27 +38,38 @@ impl Speech {
             composing: composing.boxed().fuse(),
             pieces,
             early: String::new(),
+            early_bridge: None,
         }
     }
 
     /// The next piece; none when the reply is whole. May be dropped and asked again without loss.
-    pub(super) async fn next(&mut self) -> Option<String> {
+    pub(super) async fn next(&mut self) -> Option<Piece> {
+        if let Some(line) = self.early_bridge.take() {
+            return Some(Piece::Interim(line));
+        }
         if self.early.is_empty() {
             self.piece().await
         } else {
-            Some(std::mem::take(&mut self.early))
+            Some(Piece::Words(std::mem::take(&mut self.early)))
         }
     }
 
     /// Goes on with the reply while nothing of it may be said yet. Never resolves; may be dropped without loss.
     pub(super) async fn gather(&mut self) {
         while let Some(piece) = self.piece().await {
-            self.early.push_str(&piece);
+            match piece {
+                Piece::Words(words) => {
+                    // There is no wait any more that could be bridged.
+                    self.early_bridge = None;
+                    self.early.push_str(&words);
+                }
+                Piece::Interim(line) => self.early_bridge = Some(line),
+            }
         }
         std::future::pending().await
     }
 
-    async fn piece(&mut self) -> Option<String> {
+    async fn piece(&mut self) -> Option<Piece> {
         loop {
             tokio::select! {
                 biased;

@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 use super::{
     claim::{self, Granted},
+    held::Held,
+    outputs::FirstOutputs,
     running::Running,
     speech::Speech,
 };
@@ -28,7 +30,7 @@ use crate::{
     context::{self, Context, PastExchange},
     conversations::{no_conversation, no_persona},
     game::Game,
-    replies::Question,
+    replies::{Piece, Question},
     store::{
         self,
         claims::{Claimed, Ended, KeptReply, Wanted},
@@ -151,6 +153,7 @@ impl Work {
             turn: self.wanted.turn,
             conversation: self.wanted.conversation,
             text: self.wanted.text.clone(),
+            asked_at: self.origin.began,
             gave_name: self.player_name.is_some(),
             player_name,
             traceparent: self.origin.traceparent.clone(),
@@ -199,7 +202,8 @@ impl Work {
     async fn listen(&self, speech: &mut Speech, claimed: &Claimed) -> Ending {
         let mut leased = std::pin::pin!(self.keep_lease());
         let mut alive = ticks();
-        let mut is_first = true;
+        let mut held = Held::default();
+        let mut outputs = FirstOutputs::new(&self.game.id, &claimed.persona, self.origin.began, &self.loaded.bundle);
         loop {
             tokio::select! {
                 biased;
@@ -207,15 +211,22 @@ impl Work {
                 () = self.running.given_up.cancelled() => return Ending::Lost(no_conversation()),
                 () = self.game.tasks.stopping() => return Ending::Stopping,
                 fault = &mut leased => return Ending::Lost(fault),
+                () = held.due() => {
+                    alive.reset();
+                    self.running.say(held.take(self.game.in_hand.pace())).await;
+                }
                 piece = speech.next() => match piece {
                     Some(piece) => {
-                        self.running.say(piece).await;
-                        alive.reset();
-                        if std::mem::take(&mut is_first) {
-                            self.count_first_token(&claimed.persona, &speech.draft.route());
+                        outputs.note(&piece, &speech.draft);
+                        match piece {
+                            Piece::Words(words) => held.push(&words),
+                            Piece::Interim(line) => self.running.bridge(line).await,
                         }
                     }
-                    None => return Ending::Whole,
+                    None => {
+                        self.running.say(held.take(Duration::ZERO)).await;
+                        return Ending::Whole;
+                    }
                 },
                 _ = alive.tick() => self.running.alive().await,
             }
@@ -352,15 +363,6 @@ impl Work {
                 _ = alive.tick() => self.running.alive().await,
             }
         }
-    }
-
-    fn count_first_token(&self, persona: &str, route: &str) {
-        let labels = [
-            ("game", self.game.id.to_string()),
-            ("persona", persona.to_owned()),
-            ("route", route.to_owned()),
-        ];
-        metrics::histogram!("gaia_chat_first_token_seconds", &labels).record(self.origin.began.elapsed());
     }
 
     /// Counts how the turn ended.

@@ -10,6 +10,7 @@ mod chat;
 mod context;
 mod conversations;
 mod inference;
+mod ladder;
 mod outages;
 mod providers;
 mod take_over;

@@ -49,7 +49,8 @@ pub(crate) async fn list(
 
 /// Say something
 ///
-/// With `Accept: text/event-stream` the reply comes word by word, as the events `accepted`, `delta`, `final` and `error`.
+/// With `Accept: text/event-stream` the reply comes word by word, as the events `accepted`, `delta`, `final` and `error`;
+/// `interim` bridges a long wait with a line that is no part of the reply.
 /// Otherwise the answer is the whole turn, once it is done. A client that goes away does not stop the turn: come back to
 /// it with `GET`. Sending the same turn id again is safe.
 #[utoipa::path(post, path = "/v1/conversations/{conversation}/turns", tag = "turns", security(("token" = [])),

@@ -66,6 +66,7 @@ fn event(event: &TurnEvent) -> String {
     match event {
         TurnEvent::Accepted { .. } => format!("event: accepted\nid: 0\ndata: {data}\n\n"),
         TurnEvent::Delta { number, .. } => format!("event: delta\nid: {number}\ndata: {data}\n\n"),
+        TurnEvent::Interim { .. } => format!("event: interim\ndata: {data}\n\n"),
         TurnEvent::Final { .. } => format!("event: final\ndata: {data}\n\n"),
         TurnEvent::Alive {} => ": alive\n\n".to_owned(),
     }

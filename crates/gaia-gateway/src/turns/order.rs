@@ -7,6 +7,7 @@ use gaia_protocol::chat::TurnEvent;
 pub(super) struct Order {
     last: u32,
     was_accepted: bool,
+    was_bridged: bool,
 }
 
 /// What to do with an event.
@@ -26,6 +27,7 @@ impl Order {
         Self {
             last,
             was_accepted: false,
+            was_bridged: false,
         }
     }
 
@@ -43,7 +45,11 @@ impl Order {
                 self.last = *number;
                 Step::Pass
             }
-            TurnEvent::Accepted { .. } | TurnEvent::Alive {} | TurnEvent::Final { .. } => Step::Pass,
+            // There is no wait any more that it could bridge.
+            TurnEvent::Interim { .. } if self.last > 0 || std::mem::replace(&mut self.was_bridged, true) => Step::Skip,
+            TurnEvent::Accepted { .. } | TurnEvent::Interim { .. } | TurnEvent::Alive {} | TurnEvent::Final { .. } => {
+                Step::Pass
+            }
         }
     }
 }
@@ -87,6 +93,15 @@ mod tests {
         let mut order = Order::after(u32::MAX);
         assert_eq!(order.take(&delta(u32::MAX)), Step::Skip);
         assert_eq!(order.take(&delta(1)), Step::Skip);
+    }
+
+    #[test]
+    fn a_wait_is_bridged_once_and_only_while_there_is_one() {
+        let interim = TurnEvent::Interim { text: "Hm.".to_owned() };
+        let mut order = Order::after(0);
+        assert_eq!(order.take(&interim), Step::Pass);
+        assert_eq!(order.take(&interim), Step::Skip);
+        assert_eq!(Order::after(1).take(&interim), Step::Skip);
     }
 
     #[test]

@@ -19,8 +19,9 @@ pub(crate) const PERSONA: &[Key] = &[
         "What players come to say, by intent, and lines that answer it without a model. These intents have built-in \
          meanings and need only lines: greeting, farewell, thanks, who_are_you, are_you_real, how_are_you, \
          name_given, recall, recall_nothing, insult, praise, joke, small_talk, yes, no, confused, help, story, \
-         fallback. For those that are left out the persona has plain lines of its own. In a line, {player} stands \
-         for the player's name, and in `recall` {earlier} for what they said before.",
+         fallback, and two that no player's line calls for: `meanwhile`, said while a reply takes its time, and \
+         `closing`, said when none came in time. For those that are left out the persona has plain lines of its own. \
+         In a line, {player} stands for the player's name, and in `recall` {earlier} for what they said before.",
     )
     .said("plain lines for the built-in intents")
     .example("greeting: [\"You made it. Sit down, keep your voice low.\", \"Still breathing, {player}? Good.\"]"),
@@ -95,6 +96,14 @@ const SAYING: &[Key] = &[
     )
     .required()
     .example("[\"The school on Mill Street has a dry cellar. Knock twice.\"]"),
+    Key::new(
+        "meanwhile",
+        LINES,
+        "Lines that bridge the wait while a model's reply to it takes its time. They must promise and claim nothing, for \
+         nothing has happened yet.",
+    )
+    .said("those of the intent `meanwhile`")
+    .example("[\"Somewhere to sleep. Let me think.\"]"),
 ];
 
 const FACT: &[Key] = &[

@@ -152,6 +152,8 @@ fn every_persona_has_lines_for_every_built_in_intent() {
         .game;
     let mara = &game.personas[0];
     for name in [
+        "meanwhile",
+        "closing",
         "fallback",
         "greeting",
         "recall",
@@ -163,7 +165,7 @@ fn every_persona_has_lines_for_every_built_in_intent() {
     ] {
         assert!(!intent(mara, name).say.is_empty(), "{name}");
     }
-    assert_eq!(mara.intents.len(), 19);
+    assert_eq!(mara.intents.len(), 21);
     assert_eq!(intent(mara, "farewell").say, ["Go."]);
     assert!(intent(mara, reserved::FALLBACK).when.is_empty());
     assert!(

@@ -72,6 +72,14 @@ impl Screen {
         }
     }
 
+    /// A line that bridges the wait for a reply: for a person, dim, as it is no part of the reply.
+    pub(super) fn bridge(&mut self, text: &str) {
+        if self.is_live {
+            self.put(&format!("{} ", self.paint.ink(Ink::Dim, &plain(text))));
+            self.is_mid_line = true;
+        }
+    }
+
     /// More of a reply, as it comes.
     pub(super) fn words(&mut self, text: &str) {
         if self.is_live {

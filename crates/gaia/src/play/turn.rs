@@ -163,6 +163,7 @@ impl Watch<'_> {
             match event {
                 None => return Ok(None),
                 Some(Err(fault)) => return Err(fault),
+                Some(Ok(TurnEvent::Interim { text })) => self.screen.bridge(&text),
                 Some(Ok(TurnEvent::Delta { number, text })) => {
                     let fresh = shown.take(number, &text);
                     self.screen.words(fresh);

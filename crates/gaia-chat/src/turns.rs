@@ -3,6 +3,7 @@
 mod claim;
 mod commands;
 mod in_hand;
+mod metering;
 mod running;
 mod speech;
 mod work;

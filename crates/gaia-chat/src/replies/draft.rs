@@ -61,7 +61,8 @@ struct CallMade {
 }
 
 impl Draft {
-    /// A provider has taken a call and will want to be paid for it.
+    /// A call goes out. Unless it is refused, the provider will want to be paid for it, even if nobody waits for the
+    /// answer.
     pub(super) fn began_call(&self, route: &Route, prompt_bytes: usize, began: Instant) {
         let mut state = self.lock();
         state.route.clone_from(&route.name);
@@ -80,6 +81,11 @@ impl Draft {
             began,
             took: None,
         });
+    }
+
+    /// The provider did not take the call that began last, or what answered is none.
+    pub(super) fn refused_call(&self) {
+        self.lock().calls.pop();
     }
 
     /// The call that began last has said more.
@@ -221,5 +227,13 @@ mod tests {
         );
         assert_eq!((usage[1].input_tokens, usage[1].is_estimated), (7, false));
         assert_eq!(usage[1].output_tokens, u64::from(u32::MAX));
+    }
+
+    #[test]
+    fn a_call_that_was_refused_costs_nothing() {
+        let draft = Draft::default();
+        draft.began_call(&route(), 400, Instant::now());
+        draft.refused_call();
+        assert!(draft.take(TurnId::fresh()).usage.is_empty());
     }
 }

@@ -7,8 +7,8 @@ use gaia_names::Secret;
 use gaia_protocol::bundle::{Provider, Route};
 use gaia_service::trace;
 use reqwest::{RequestBuilder, Response, StatusCode, header};
-use tokio::time::{Instant, timeout_at};
-use tracing::Instrument;
+use tokio::time::{Instant, error::Elapsed, timeout_at};
+use tracing::{Instrument, field};
 
 use super::{
     Question, anthropic,
@@ -99,7 +99,8 @@ pub(super) async fn speak(
     voice: &mut Voice,
     until: Instant,
 ) -> Result<(), RouteFault> {
-    let span = tracing::info_span!("call_model", route = %route.name, model = %route.model);
+    let span = tracing::info_span!("call_model", otel.kind = "client", otel.status_code = field::Empty,
+        route = %route.name, model = %route.model, error.type = field::Empty);
     let traceparent = trace::traceparent(&span).or_else(|| question.traceparent.clone());
     async {
         let began = Instant::now();
@@ -109,18 +110,32 @@ pub(super) async fn speak(
             Some(traceparent) => request.header("traceparent", traceparent),
             None => request,
         };
-        let response = timeout_at(first_by, request.send())
-            .await
-            .map_err(|_| RouteFault::Slow(route.first_token_ms))?
-            .map_err(|error| RouteFault::Unreachable(error.without_url()))?;
-        check_head(&response)?;
         draft.began_call(route, prompt_bytes, began.into_std());
-        let outcome = listen(game, route, response, draft, voice, (first_by, until)).await;
+        let outcome = match head(request, first_by).await {
+            Ok(Ok(response)) => listen(game, route, response, draft, voice, (first_by, until)).await,
+            Ok(Err(fault)) => {
+                draft.refused_call();
+                return Err(fault);
+            }
+            Err(_) => Err(RouteFault::Slow(route.first_token_ms)),
+        };
         draft.ended_call();
         outcome
     }
-    .instrument(span)
+    .instrument(span.clone())
     .await
+    .inspect_err(|fault| {
+        span.record("otel.status_code", "ERROR");
+        span.record("error.type", fault.kind());
+    })
+}
+
+/// The answer's head, if it is one.
+async fn head(request: RequestBuilder, by: Instant) -> Result<Result<Response, RouteFault>, Elapsed> {
+    let sent = timeout_at(by, request.send()).await?;
+    Ok(sent
+        .map_err(|error| RouteFault::Unreachable(error.without_url()))
+        .and_then(|response| check_head(&response).map(|()| response)))
 }
 
 /// Logs and counts that a route failed. The provider's own words may hold a key or a player's words, so they are not

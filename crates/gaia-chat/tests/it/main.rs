@@ -10,6 +10,7 @@ mod chat;
 mod context;
 mod conversations;
 mod inference;
+mod metering;
 mod outages;
 mod providers;
 mod take_over;

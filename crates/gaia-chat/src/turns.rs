@@ -4,6 +4,7 @@ mod claim;
 mod commands;
 mod held;
 mod in_hand;
+mod metering;
 mod outputs;
 mod running;
 mod speech;

@@ -6,9 +6,10 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, request::Parts},
 };
+use gaia_names::GameId;
 use gaia_protocol::ErrorCode;
 use gaia_service::{Call, trace};
-use tracing::Span;
+use tracing::{Span, field};
 use uuid::Uuid;
 
 use crate::{problem::Refusal, routes::REQUEST_TIME};
@@ -31,11 +32,34 @@ impl Asked {
             Some(id) => id.into(),
             None => format!("req_{}", Uuid::now_v7().simple()).into(),
         };
-        let span = tracing::debug_span!("request", request = &*id, http.route = pattern);
+        let span = tracing::debug_span!(
+            "request",
+            otel.kind = "server",
+            otel.name = field::Empty,
+            otel.status_code = field::Empty,
+            game.name = field::Empty,
+            request = &*id,
+            http.route = pattern,
+            http.request.method = field::Empty,
+            http.response.status_code = field::Empty,
+        );
         if !span.is_disabled() {
             trace::adopt(&span, given("traceparent"));
         }
         Self { id, peer, span }
+    }
+
+    /// The same asker with one message of a long connection, which has a trace of its own: the connection's would end
+    /// with the connection.
+    pub(crate) fn message(&self, game: &GameId, kind: &'static str) -> Self {
+        let span = tracing::debug_span!(parent: None, "message", otel.kind = "server", otel.name = kind,
+            game.name = %game, request = &*self.id);
+        Self { span, ..self.clone() }
+    }
+
+    /// The trace that it is part of, where traces are on.
+    pub(crate) fn trace_id(&self) -> Option<String> {
+        trace::trace_id(&self.span)
     }
 
     /// A question on behalf of this request.

@@ -1,6 +1,7 @@
 //! Everything around a handler: the request's id, limits, time, refusals as problems, metrics and the log.
 
 use std::{
+    fmt,
     panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
@@ -15,7 +16,7 @@ use futures::FutureExt;
 use gaia_names::{GameId, Service};
 use gaia_protocol::{ErrorCode, Fault};
 use tower::ServiceExt;
-use tracing::Instrument;
+use tracing::{Instrument, Span, field};
 
 use crate::{
     accept,
@@ -124,10 +125,19 @@ fn tell(
     }
     let code = fault.map_or("", |fault| fault.code.as_str());
     let (request, pattern, elapsed_ms) = (&*asked.id, route.pattern, took.as_millis());
+    trace(
+        &asked.span,
+        game,
+        &format_args!("{} {pattern}", known(method)),
+        known(method),
+        status,
+    );
     if status >= 500 {
+        let trace_id = asked.trace_id();
         tracing::warn!(
             game.name = game,
             request,
+            trace_id,
             http.route = pattern,
             http.status = status,
             code,
@@ -144,6 +154,20 @@ fn tell(
             elapsed_ms,
             "`{method} {pattern}` was answered with {status} after {elapsed_ms} ms"
         );
+    }
+}
+
+/// Completes what is traced of a request.
+fn trace(span: &Span, game: &str, name: &fmt::Arguments<'_>, method: &str, status: u16) {
+    if span.is_disabled() {
+        return;
+    }
+    span.record("otel.name", field::display(name));
+    span.record("game.name", game);
+    span.record("http.request.method", method);
+    span.record("http.response.status_code", status);
+    if status >= 500 {
+        span.record("otel.status_code", "ERROR");
     }
 }
 

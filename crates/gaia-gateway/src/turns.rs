@@ -186,7 +186,7 @@ impl Following {
             after: self.order.last(),
         };
         let subject = turn_commands(&self.game.id, Some(self.place.turn));
-        let call = self.asked.call_for(TURN_TIME);
+        let call = self.asked.call_for(TURN_TIME).at_once();
         let events = self.game.bus.ask_stream(subject, &call, &question).await?;
         self.source = Source::Called(events);
         Ok(())

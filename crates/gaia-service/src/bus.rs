@@ -2,20 +2,24 @@
 
 mod answers;
 mod call;
+mod events;
 
-use std::{marker::PhantomData, time::Duration};
+use std::time::{Duration, Instant};
 
-use async_nats::{Client, ConnectOptions, HeaderMap, Message, StatusCode, Subscriber, client::RequestErrorKind};
+use async_nats::{Client, ConnectOptions, HeaderMap, Message, Subscriber, client::RequestErrorKind};
 use bytes::Bytes;
-use futures::StreamExt;
 use gaia_names::{GameId, InstanceId, Service};
 use gaia_protocol::{ErrorCode, Fault, Request, settings::NatsAccess, subjects};
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use self::{answers::Answers, call::Call};
+use self::events::Again;
+pub use self::{answers::Answers, call::Call, events::Events};
 
 /// How many messages wait for a slow reader before more are dropped. A dropped delta is repaired from chat.
 const WAITING_MESSAGES: usize = 4_096;
+
+/// How long it takes until a question that nobody heard is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(25);
 
 /// How long the last words of a process may take to leave it.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -110,13 +114,21 @@ impl Bus {
         Q: Serialize + Sync,
         A: DeserializeOwned,
     {
-        let request = async_nats::Request::new()
-            .payload(encode(question)?)
-            .headers(call.headers())
-            .timeout(Some(call.remaining()));
-        let answer = match self.client.send_request(subject.clone(), request).await {
-            Ok(answer) => answer,
-            Err(error) => return Err(self.no_answer(&subject, error.kind())),
+        let payload = encode(question)?;
+        let again_until = call.asked_again_until();
+        let answer = loop {
+            let request = async_nats::Request::new()
+                .payload(payload.clone())
+                .headers(call.headers())
+                .timeout(Some(call.remaining()));
+            match self.client.send_request(subject.clone(), request).await {
+                Ok(answer) => break answer,
+                // Nobody has heard it, so asking again cannot do anything twice.
+                Err(error) if error.kind() == RequestErrorKind::NoResponders && Instant::now() < again_until => {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                Err(error) => return Err(self.no_answer(&subject, error.kind())),
+            }
         };
         decode::<Result<A, Fault>>(&answer.payload)?
     }
@@ -135,15 +147,9 @@ impl Bus {
         let away = |_| Fault::from(ErrorCode::Unavailable);
         let inbox = self.client.new_inbox();
         let messages = self.client.subscribe(inbox.clone()).await.map_err(away)?;
-        let (payload, headers) = (encode(question)?, call.headers());
-        self.client
-            .publish_with_reply_and_headers(subject, inbox, headers, payload)
-            .await
-            .map_err(|_| Fault::from(ErrorCode::Unavailable))?;
-        Ok(Events {
-            messages,
-            events: PhantomData,
-        })
+        let again = Again::new(self.client.clone(), (subject, inbox), call, encode(question)?);
+        again.ask().await?;
+        Ok(Events::new(messages, again))
     }
 
     /// Tells everybody who listens on a subject.
@@ -186,29 +192,9 @@ impl Bus {
         tracing::warn!(game.name = %self.game, subject, cause = ?kind, "nobody answered on `{subject}`: {kind:?}");
         match kind {
             RequestErrorKind::TimedOut => ErrorCode::DeadlineExceeded.into(),
+            RequestErrorKind::MaxPayloadExceeded => ErrorCode::BodyTooLarge.into(),
             _ => Fault::from(ErrorCode::Unavailable).retry_after_ms(500),
         }
-    }
-}
-
-/// The answers to a question with many.
-pub struct Events<E> {
-    messages: Subscriber,
-    events: PhantomData<fn() -> E>,
-}
-
-impl<E: DeserializeOwned> Events<E> {
-    /// The next one; none when the connection was lost for good.
-    ///
-    /// # Errors
-    ///
-    /// The refusal that ends the stream, or that nobody took the question.
-    pub async fn next(&mut self) -> Option<Result<E, Fault>> {
-        let message = self.messages.next().await?;
-        if message.status == Some(StatusCode::NO_RESPONDERS) {
-            return Some(Err(Fault::from(ErrorCode::Unavailable).retry_after_ms(500)));
-        }
-        Some(decode::<Result<E, Fault>>(&message.payload).and_then(|answer| answer))
     }
 }
 

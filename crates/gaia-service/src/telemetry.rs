@@ -1,15 +1,30 @@
 //! Logs as JSON on standard error, metrics for Prometheus, traces over OTLP.
 //!
 //! - `GAIA_LOG`: what to log, as `tracing` directives. Default `info`.
-//! - `OTEL_EXPORTER_OTLP_ENDPOINT`: where traces go, over HTTP. Default: nowhere.
+//! - `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`: where traces go, over HTTP. Default: nowhere.
+//! - `OTEL_SDK_DISABLED`: `true` sends none all the same.
+//! - `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`: which. Default: all.
+//! - What else OpenTelemetry's own library reads: `OTEL_BSP_*`, `OTEL_EXPORTER_OTLP_*`, `OTEL_RESOURCE_ATTRIBUTES`.
 
-use std::sync::OnceLock;
+mod delivery;
+
+use std::{sync::OnceLock, time::Duration};
 
 use gaia_names::{InstanceId, Service};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::{KeyValue, trace::TracerProvider};
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{Sampler, SdkTracerProvider},
+};
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+use self::delivery::Delivery;
+use crate::run::environment;
+
+/// How long the last traces may take to leave a process that ends. It fits into what the supervisor gives beyond the
+/// drain.
+const FLUSH: Duration = Duration::from_secs(2);
 
 /// What must be flushed when the process ends.
 #[derive(Default)]
@@ -34,19 +49,22 @@ pub enum TelemetryFault {
 ///
 /// Where the environment asks for what cannot be.
 pub fn start(service: Service, instance: InstanceId) -> Result<Telemetry, TelemetryFault> {
-    let filter = match crate::run::environment("GAIA_LOG") {
+    let filter = match environment("GAIA_LOG") {
         Some(directives) => EnvFilter::try_new(directives)?,
         None => EnvFilter::new("info"),
     };
-    let traces = match crate::run::environment("OTEL_EXPORTER_OTLP_ENDPOINT") {
-        Some(_) => Some(traces(service, instance)?),
-        None => None,
+    let traces = if has_receiver() {
+        Some(traces(service, instance)?)
+    } else {
+        None
     };
     let layer = traces.as_ref().map(|provider| {
         // Dependencies open spans of their own; what is traced is ours.
         let ours = tracing_subscriber::filter::filter_fn(|metadata| metadata.target().starts_with("gaia"));
         tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("gaia"))
+            .with_location(false)
+            .with_threads(false)
             .with_filter(ours)
     });
     let logs = tracing_subscriber::fmt::layer()
@@ -60,22 +78,48 @@ pub fn start(service: Service, instance: InstanceId) -> Result<Telemetry, Teleme
     Ok(Telemetry { traces })
 }
 
+fn has_receiver() -> bool {
+    let is_named = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]
+        .iter()
+        .any(|name| environment(name).is_some());
+    is_named && !environment("OTEL_SDK_DISABLED").is_some_and(|word| word.eq_ignore_ascii_case("true"))
+}
+
 fn traces(service: Service, instance: InstanceId) -> Result<SdkTracerProvider, TelemetryFault> {
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build()?;
     let resource = Resource::builder()
         .with_service_name(format!("gaia-{service}"))
         .with_attribute(KeyValue::new("service.instance.id", instance.to_string()))
         .build();
-    Ok(SdkTracerProvider::builder()
-        .with_batch_exporter(exporter)
-        .with_resource(resource)
-        .build())
+    let mut provider = SdkTracerProvider::builder()
+        .with_batch_exporter(Delivery::by(exporter))
+        .with_resource(resource);
+    if service == Service::Gateway {
+        let (named, share) = (
+            environment("OTEL_TRACES_SAMPLER"),
+            environment("OTEL_TRACES_SAMPLER_ARG"),
+        );
+        provider = provider.with_sampler(of_strangers(named.as_deref(), share.as_deref()));
+    }
+    Ok(provider.build())
+}
+
+/// Which traces the gateway keeps. The parents there are strangers: a player's `traceparent` names the trace, but whether
+/// it is kept is not the player's to say. The services behind do as the gateway did.
+fn of_strangers(named: Option<&str>, share: Option<&str>) -> Sampler {
+    let share = share.and_then(|share| share.parse().ok()).unwrap_or(1.0);
+    match named.map(|named| named.trim_start_matches("parentbased_")) {
+        Some("always_off") => Sampler::AlwaysOff,
+        Some("traceidratio") => Sampler::TraceIdRatioBased(share),
+        _ => Sampler::AlwaysOn,
+    }
 }
 
 impl Telemetry {
-    /// Sends what has not been sent.
+    /// Sends what has not been sent, for two seconds at most.
     pub fn flush(&self) {
-        if let Some(Err(error)) = self.traces.as_ref().map(SdkTracerProvider::shutdown) {
+        let traces = self.traces.as_ref();
+        if let Some(Err(error)) = traces.map(|traces| traces.shutdown_with_timeout(FLUSH)) {
             tracing::warn!(error = %error, "the last traces could not be sent: {error}");
         }
     }
@@ -110,4 +154,22 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_player_does_not_decide_which_traces_are_kept() {
+        let chosen = |named, share| format!("{:?}", of_strangers(named, share));
+        assert_eq!(chosen(None, None), "AlwaysOn");
+        assert_eq!(chosen(Some("parentbased_always_on"), None), "AlwaysOn");
+        assert_eq!(chosen(Some("always_off"), None), "AlwaysOff");
+        assert_eq!(
+            chosen(Some("parentbased_traceidratio"), Some("0.25")),
+            "TraceIdRatioBased(0.25)"
+        );
+        assert_eq!(chosen(Some("traceidratio"), Some("a lot")), "TraceIdRatioBased(1.0)");
+    }
 }

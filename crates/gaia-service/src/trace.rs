@@ -4,12 +4,25 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, Tra
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// Makes a span a child of what a `traceparent` names. Without one, or with a malformed one, the span starts a trace.
+/// Makes a span a child of what a `traceparent` names. Without one, or with a malformed one, the span starts a trace. Its
+/// field `trace_id`, if it has one, is filled in, so that lines of the log lead to the trace.
 pub fn adopt(span: &Span, traceparent: Option<&str>) {
     if let Some(parent) = traceparent.and_then(parse) {
         // The layer is absent when no receiver is configured; then there is nothing to adopt for.
         let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(parent));
     }
+    if let Some(id) = trace_id(span) {
+        span.record("trace_id", id);
+    }
+}
+
+/// The trace that a span is part of, in hexadecimal, or none where traces are off.
+#[must_use]
+pub fn trace_id(span: &Span) -> Option<String> {
+    let context = span.context();
+    let span = context.span();
+    let here = span.span_context();
+    here.is_valid().then(|| here.trace_id().to_string())
 }
 
 /// The `traceparent` that calls made inside a span carry, or none where traces are off.

@@ -8,7 +8,7 @@ use gaia_protocol::bundle::{Provider, Route};
 use gaia_service::trace;
 use reqwest::{RequestBuilder, Response, StatusCode, header};
 use tokio::time::{Instant, timeout_at};
-use tracing::Instrument;
+use tracing::{Instrument, Span, field};
 
 use super::{
     Question, anthropic,
@@ -98,7 +98,7 @@ pub(super) struct Answering {
     pub(super) call: Call,
     events: Events,
     first: Part,
-    span: tracing::Span,
+    span: Span,
 }
 
 /// Asks a route, and waits for its first words.
@@ -110,7 +110,8 @@ pub(super) async fn ask(
     draft: &Arc<Draft>,
     until: Instant,
 ) -> Result<Answering, RouteFault> {
-    let span = tracing::info_span!("call_model", route = %route.name, model = %route.model);
+    let span = tracing::info_span!("call_model", otel.kind = "client", otel.status_code = field::Empty,
+        route = %route.name, model = %route.model, error.type = field::Empty);
     let traceparent = trace::traceparent(&span).or_else(|| question.traceparent.clone());
     let asked = async {
         let began = Instant::now();
@@ -140,7 +141,8 @@ pub(super) async fn ask(
         let first = first.await.map_err(|_| too_slow())??;
         Ok((call, events, first))
     };
-    let (call, events, first) = asked.instrument(span.clone()).await?;
+    let asked = asked.instrument(span.clone()).await;
+    let (call, events, first) = asked.inspect_err(|fault| mark(&span, fault))?;
     let route = route.clone();
     Ok(Answering {
         route,
@@ -213,7 +215,14 @@ pub(super) async fn listen(
             };
         }
     };
-    heard.instrument(span).await
+    let heard = heard.instrument(span.clone()).await;
+    heard.inspect_err(|fault| mark(&span, fault))
+}
+
+/// Notes in the trace that a call failed.
+fn mark(span: &Span, fault: &RouteFault) {
+    span.record("otel.status_code", "ERROR");
+    span.record("error.type", fault.kind());
 }
 
 /// What comes next that means something.

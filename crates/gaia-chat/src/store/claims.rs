@@ -233,6 +233,33 @@ pub(crate) async fn end(
     Ok(ends.iter().map(finished).collect())
 }
 
+/// Keeps what calls used for a turn whose end is not kept. Rows that are there already stay as they are. Where the
+/// conversation is gone, nobody knows the player any more.
+pub(crate) async fn meter(
+    postgres: &Postgres,
+    wanted: &Wanted,
+    persona: &str,
+    usage: &[UsageRow],
+) -> Result<(), PostgresFault> {
+    const METER: &str = "
+        INSERT INTO chat.usage (id, turn_id, player_id, persona, route, provider, model, input_tokens, output_tokens,
+            cache_read_tokens, cache_write_tokens, is_estimated, milliseconds)
+        SELECT u.id, u.turn, (SELECT c.player_id FROM chat.conversations AS c WHERE c.id = $1 AND c.player_id = $2), $3,
+            u.route, u.provider, u.model, u.input_tokens, u.output_tokens, u.cache_read_tokens, u.cache_write_tokens,
+            u.is_estimated, u.milliseconds
+        FROM jsonb_to_recordset($4) AS u (id uuid, turn uuid, route text, provider text, model text,
+            input_tokens bigint, output_tokens bigint, cache_read_tokens bigint, cache_write_tokens bigint,
+            is_estimated boolean, milliseconds bigint)
+        ON CONFLICT DO NOTHING";
+    let client = postgres.client().await?;
+    let statement = client.prepare_cached(METER).await?;
+    let (conversation, player) = (wanted.conversation.0, wanted.player.0);
+    client
+        .execute(&statement, &[&conversation, &player, &persona, &Json(usage)])
+        .await?;
+    Ok(())
+}
+
 async fn query_ends(
     postgres: &Postgres,
     statement: &str,

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::{
     claim::{self, Granted},
     held::Held,
+    metering,
     outputs::FirstOutputs,
     running::Running,
     speech::Speech,
@@ -101,16 +102,24 @@ impl Work {
     /// From the claim to the end that is kept.
     pub(super) async fn run(&self) -> Result<Turn, Fault> {
         let speech = self.speak_early().await?;
-        let (claimed, speech) = match self.claim(speech).await? {
-            (Granted::Over(turn), _) => {
+        let (granted, speech) = self.claim(speech).await;
+        let (early, unheard) = match (&granted, speech) {
+            (Ok(Granted::Ours(claimed)), Some(early)) if fits(&early, claimed) => (Some(early), None),
+            (_, speech) => (None, speech),
+        };
+        if let Some(unheard) = unheard {
+            self.discard(unheard);
+        }
+        let claimed = match granted? {
+            Granted::Over(turn) => {
                 self.running.accept(turn.sequence).await;
                 return Ok(turn);
             }
-            (Granted::Ours(claimed), speech) => (claimed, speech),
+            Granted::Ours(claimed) => claimed,
         };
         let _ = self.persona.set(claimed.persona.clone());
         self.running.accept(claimed.sequence).await;
-        let mut speech = match speech.filter(|early| fits(early, &claimed)) {
+        let mut speech = match early {
             Some(speech) => speech,
             None => self.speak(self.true_context(&claimed).await?),
         };
@@ -125,8 +134,15 @@ impl Work {
                 self.interrupt(ended).await;
                 Err(ErrorCode::TurnInterrupted.into())
             }
-            Ending::Lost(fault) => Err(fault),
+            Ending::Lost(fault) => {
+                self.discard(speech);
+                Err(fault)
+            }
         }
+    }
+
+    fn discard(&self, speech: Speech) {
+        metering::discard(&self.game, &self.wanted, speech);
     }
 
     /// Begins the reply before the claim, where Redis has a context that can be used and the turn is not in it already.
@@ -162,7 +178,7 @@ impl Work {
         Speech::begin(&self.game, question)
     }
 
-    async fn claim(&self, mut speech: Option<Speech>) -> Result<(Granted, Option<Speech>), Fault> {
+    async fn claim(&self, mut speech: Option<Speech>) -> (Result<Granted, Fault>, Option<Speech>) {
         let claim = claim::claim(&self.game, &self.wanted, &self.loaded, speech.is_some());
         let gather = async {
             match &mut speech {
@@ -177,8 +193,8 @@ impl Work {
                     () = gather => Err(ErrorCode::Internal.into()),
                 }
             })
-            .await?;
-        Ok((granted, speech))
+            .await;
+        (granted, speech)
     }
 
     async fn true_context(&self, claimed: &Claimed) -> Result<Context, Fault> {
@@ -292,6 +308,7 @@ impl Work {
 
     fn ended(&self, state: TurnState, said: String, speech: &Speech) -> Ended {
         let drafted = speech.draft.take(self.wanted.turn);
+        metering::count(&self.game, speech.question.persona().id.as_str(), &drafted.usage);
         let reply = (!said.is_empty()).then_some(KeptReply {
             text: said,
             source: drafted.source,
@@ -316,7 +333,10 @@ impl Work {
             match self.game.ends.write(Arc::clone(&end)).await {
                 Ok(Some(finished_at)) => return Ok(finished_at),
                 Ok(None) if is_doubtful => return self.kept_by_lost_answer(&end.1).await,
-                Ok(None) => return Err(lease_lost()),
+                Ok(None) => {
+                    self.keep_usage(&end.1);
+                    return Err(lease_lost());
+                }
                 Err(fault @ (PostgresFault::Lost(_) | PostgresFault::Busy)) => {
                     // The commit may have happened although its answer got lost.
                     is_doubtful = true;
@@ -328,6 +348,12 @@ impl Work {
                 Err(fault) => return Err(fault.into()),
             }
         }
+    }
+
+    /// The end is somebody else's to keep, but these calls were ours.
+    fn keep_usage(&self, ended: &Ended) {
+        let persona = self.persona.get().cloned().unwrap_or_default();
+        metering::keep(&self.game, &self.wanted, persona, ended.usage.clone());
     }
 
     async fn kept_by_lost_answer(&self, ended: &Ended) -> Result<chrono::DateTime<chrono::Utc>, Fault> {
@@ -347,9 +373,13 @@ impl Work {
     /// Gives the turn back, so that whoever sends it again need not wait for the lease to run out.
     async fn interrupt(&self, ended: Ended) {
         let end = Arc::new((Wanted::clone(&self.wanted), ended));
-        if let Err(fault) = self.game.ends.write(end).await {
-            let chain = gaia_service::telemetry::chain(&fault);
-            tracing::warn!(turn = %self.wanted.turn, error = %chain, "a turn could not be given back: {chain}");
+        match self.game.ends.write(Arc::clone(&end)).await {
+            Ok(Some(_)) => {}
+            Ok(None) => self.keep_usage(&end.1),
+            Err(fault) => {
+                let chain = gaia_service::telemetry::chain(&fault);
+                tracing::warn!(turn = %self.wanted.turn, error = %chain, "a turn could not be given back: {chain}");
+            }
         }
     }
 

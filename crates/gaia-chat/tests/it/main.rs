@@ -11,6 +11,7 @@ mod context;
 mod conversations;
 mod inference;
 mod ladder;
+mod metering;
 mod outages;
 mod providers;
 mod take_over;

@@ -12,12 +12,12 @@ use gaia_protocol::settings::{NatsAccess, PostgresAccess, RedisAccess};
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls, error::SqlState};
 
-struct Fixture {
-    stores: Stores,
+pub(crate) struct Fixture {
+    pub(crate) stores: Stores,
     _folder: TempDir,
 }
 
-async fn start() -> Fixture {
+pub(crate) async fn start() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let stores = Stores::start(folder.path()).await.unwrap();
     Fixture {
@@ -26,12 +26,12 @@ async fn start() -> Fixture {
     }
 }
 
-fn game(name: &str) -> GameId {
+pub(crate) fn game(name: &str) -> GameId {
     name.parse().unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has no tasks to wait for")]
-async fn postgres(access: &PostgresAccess) -> Result<Client, tokio_postgres::Error> {
+pub(crate) async fn postgres(access: &PostgresAccess) -> Result<Client, tokio_postgres::Error> {
     let mut config = tokio_postgres::Config::new();
     config
         .host_path(&access.host)
@@ -60,7 +60,7 @@ async fn nats(access: &NatsAccess, service: Service) -> Result<async_nats::Clien
         .await
 }
 
-fn refusal(outcome: Result<impl Sized, tokio_postgres::Error>) -> SqlState {
+pub(crate) fn refusal(outcome: Result<impl Sized, tokio_postgres::Error>) -> SqlState {
     outcome
         .err()
         .expect("it was allowed")

@@ -4,9 +4,10 @@ use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use async_nats::{Message, Subscriber};
 use futures::{FutureExt, StreamExt};
+use gaia_names::GameId;
 use gaia_protocol::{ErrorCode, Fault, Request};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::Instrument;
+use tracing::{Instrument, field};
 
 use super::{Bus, BusFault, Call, EventSink, decode};
 use crate::{Tasks, trace};
@@ -121,7 +122,7 @@ impl Answers {
             let (bus, tasks) = (self.bus.clone(), self.tasks.clone());
             self.tasks.spawn(async move {
                 let began = Instant::now();
-                let code = one(&*work, &message, sink, place).await;
+                let code = one(&*work, &message, bus.game(), sink, place).await;
                 seconds.record(began.elapsed());
                 if let Some(code) = code {
                     count_refusal(&labels, code);
@@ -169,11 +170,13 @@ where
 async fn one<R: Request>(
     work: &impl Work<R>,
     message: &Message,
+    game: &GameId,
     sink: EventSink,
     _place: OwnedSemaphorePermit,
 ) -> Option<ErrorCode> {
     let mut call = Call::of(message.headers.as_ref());
-    let span = tracing::info_span!("answer", verb = R::VERB, request = %call.request);
+    let span = tracing::info_span!("answer", otel.kind = "server", game.name = %game, verb = R::VERB,
+        request = %call.request, trace_id = field::Empty);
     trace::adopt(&span, call.traceparent.as_deref());
     if let Some(traceparent) = trace::traceparent(&span) {
         call.traceparent = Some(traceparent);

@@ -1,12 +1,16 @@
 //! What travels with every question: who asked it first, until when, and as part of which trace.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_nats::HeaderMap;
 use gaia_protocol::subjects::{DEADLINE_HEADER, REQUEST_HEADER, TRACEPARENT_HEADER};
 
 /// The longest that anybody waits. A header that asks for more is cut to this.
 const LONGEST: Duration = Duration::from_secs(120);
+
+/// How long a question waits for somebody to be there: a service that has just started, or whose only instance is being
+/// exchanged, is about to listen.
+const NOBODY_YET: Duration = Duration::from_millis(500);
 
 /// A question's origin and deadline.
 #[derive(Clone, Debug)]
@@ -17,6 +21,8 @@ pub struct Call {
     pub traceparent: Option<String>,
     /// When the asker stops waiting, in milliseconds since the Unix epoch.
     deadline_ms: u64,
+    /// How long it waits for somebody to be there.
+    nobody_yet: Duration,
 }
 
 impl Call {
@@ -28,6 +34,7 @@ impl Call {
             request: request.into(),
             traceparent: None,
             deadline_ms,
+            nobody_yet: NOBODY_YET,
         }
     }
 
@@ -36,6 +43,18 @@ impl Call {
     pub fn traced(mut self, traceparent: Option<String>) -> Self {
         self.traceparent = traceparent;
         self
+    }
+
+    /// The same call to somebody who is there now or never, such as whoever works on a turn.
+    #[must_use]
+    pub fn at_once(mut self) -> Self {
+        self.nobody_yet = Duration::ZERO;
+        self
+    }
+
+    /// Until when the question is asked again if nobody is there.
+    pub(super) fn asked_again_until(&self) -> Instant {
+        Instant::now() + self.nobody_yet.min(self.remaining())
     }
 
     /// How long the asker still waits.
@@ -51,6 +70,7 @@ impl Call {
             request: super::header(headers, REQUEST_HEADER).unwrap_or_default(),
             traceparent: super::header(headers, TRACEPARENT_HEADER),
             deadline_ms: asked.unwrap_or(latest).min(latest),
+            nobody_yet: NOBODY_YET,
         }
     }
 

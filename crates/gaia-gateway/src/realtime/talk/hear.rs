@@ -81,7 +81,8 @@ impl Talk {
     }
 
     async fn grant(&mut self, caller: Caller, place: Place, wish: Wish) -> Result<(), Fault> {
-        self.game.admission.admit(&self.asked.call(), &caller).await?;
+        let asked = self.asked.message(&self.game.id, wish.name());
+        self.game.admission.admit(&asked.call(), &caller).await?;
         let is_following = !matches!(wish, Wish::Cancel);
         if is_following && !self.flows.has_room_for(place.turn) {
             let detail = format!(
@@ -93,17 +94,17 @@ impl Talk {
         let following = match wish {
             Wish::Say(text) => {
                 prose("text", &text, LONGEST_MESSAGE)?;
-                Following::take(&self.game, &self.asked, place, text).await?
+                Following::take(&self.game, &asked, place, text).await?
             }
             Wish::Resume(after) => {
-                let kept = read(&self.game, &self.asked, place).await?;
+                let kept = read(&self.game, &asked, place).await?;
                 match kept.state {
                     TurnState::Interrupted => return Err(ErrorCode::TurnInterrupted.into()),
-                    TurnState::Done | TurnState::Cancelled => Following::finished(&self.game, &self.asked, place, kept),
-                    TurnState::Running => Following::resume(&self.game, &self.asked, place, after).await?,
+                    TurnState::Done | TurnState::Cancelled => Following::finished(&self.game, &asked, place, kept),
+                    TurnState::Running => Following::resume(&self.game, &asked, place, after).await?,
                 }
             }
-            Wish::Cancel => return cancel(&self.game, &self.asked, place).await,
+            Wish::Cancel => return cancel(&self.game, &asked, place).await,
         };
         self.flows.follow(following);
         Ok(())
@@ -141,4 +142,14 @@ enum Wish {
     Say(String),
     Resume(u32),
     Cancel,
+}
+
+impl Wish {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Say(_) => "say",
+            Self::Resume(_) => "resume",
+            Self::Cancel => "cancel",
+        }
+    }
 }

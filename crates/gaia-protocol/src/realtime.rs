@@ -137,7 +137,7 @@ impl SocketEvent {
         Some(match event {
             TurnEvent::Accepted { sequence, .. } => Self::Accepted { sequence },
             TurnEvent::Delta { number, text } => Self::Delta { number, text },
-            TurnEvent::Final { turn } => Self::Final { turn },
+            TurnEvent::Final { turn, .. } => Self::Final { turn },
             TurnEvent::Alive {} => return None,
         })
     }

@@ -36,6 +36,7 @@ struct State {
     lines: Vec<String>,
     embedding: Option<Vec<u8>>,
     calls: Vec<CallMade>,
+    is_cut: bool,
 }
 
 /// What a draft comes to.
@@ -66,6 +67,7 @@ impl Draft {
         let mut state = self.lock();
         state.route.clone_from(&route.name);
         state.source = Some(ReplySource::Model);
+        state.is_cut = false;
         state.calls.push(CallMade {
             route: route.name.clone(),
             provider: match route.provider {
@@ -95,6 +97,18 @@ impl Draft {
             tell(call.told.get_or_insert_default());
             call.is_told_whole |= is_whole;
         }
+    }
+
+    /// The model says that the reply ended because it had reached its limit.
+    pub(super) fn cut(&self) {
+        self.lock().is_cut = true;
+    }
+
+    /// Whether the reply ended because it had reached its limit.
+    pub(crate) fn is_cut(&self) -> bool {
+        let state = self.lock();
+        // A model that was cut before it said a word may have been followed by the author.
+        state.is_cut && state.source == Some(ReplySource::Model)
     }
 
     /// The call that began last is over.

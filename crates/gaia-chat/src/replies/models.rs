@@ -36,6 +36,9 @@ pub(super) enum RouteFault {
     /// The stream ended without a word.
     #[error("it says nothing")]
     Empty,
+    /// The asker's own limit left no room for a word. That says nothing of the route.
+    #[error("the reply's limit left no room for a word")]
+    NoRoom,
     /// No first token in time.
     #[error("its first token took over {0} ms")]
     Slow(u32),
@@ -64,6 +67,7 @@ impl RouteFault {
             Self::Refused(_) => "refused",
             Self::Garbage => "garbage",
             Self::Empty => "empty",
+            Self::NoRoom => "no_room",
             Self::Slow(_) => "slow",
             Self::Silent(_) => "silent",
             Self::Broken(_) => "broken",
@@ -87,6 +91,8 @@ pub(super) struct Part {
     pub(super) is_end: bool,
     /// Nothing follows.
     pub(super) is_last: bool,
+    /// The reply ended because it had reached its limit.
+    pub(super) is_cut: bool,
 }
 
 /// Lets a route say the reply.
@@ -117,7 +123,13 @@ pub(super) async fn speak(
         draft.began_call(route, prompt_bytes, began.into_std());
         let outcome = listen(game, route, response, draft, voice, (first_by, until)).await;
         draft.ended_call();
-        outcome
+        match outcome {
+            // A model that thinks first can use up a small limit before it says a word.
+            Err(RouteFault::Empty) if draft.is_cut() && question.options.reply_tokens.is_some() => {
+                Err(RouteFault::NoRoom)
+            }
+            outcome => outcome,
+        }
     }
     .instrument(span)
     .await
@@ -132,6 +144,9 @@ pub(super) fn note(game: &Game, route: &Route, fault: &RouteFault) {
         ("kind", fault.kind().to_owned()),
     ];
     metrics::counter!("gaia_chat_route_failures_total", &labels).increment(1);
+    if matches!(fault, RouteFault::NoRoom) {
+        return;
+    }
     let (name, chain) = (&route.name, gaia_service::telemetry::chain(fault));
     if game.route_states.fails(name, fault.to_string()) {
         tracing::warn!(game.name = %game.id, route = %name, error = %chain, "route `{name}` fails: {chain}");
@@ -242,6 +257,9 @@ fn gather(provider: Provider, batch: Vec<Result<String, RouteFault>>, draft: &Dr
             draft.told(|told| *told = told.replaced_by(tokens), part.is_whole_count);
         }
         all.text.push_str(&part.text);
+        if part.is_cut {
+            draft.cut();
+        }
         all.is_end |= part.is_end;
         all.is_last |= part.is_last;
         if all.is_last {

@@ -8,6 +8,7 @@ use futures::{
 };
 use tokio::sync::mpsc;
 
+use super::stops::Stops;
 use crate::{
     game::Game,
     replies::{self, Draft, Question},
@@ -22,6 +23,7 @@ pub(super) struct Speech {
     pub(super) draft: Arc<Draft>,
     composing: Fuse<BoxFuture<'static, ()>>,
     pieces: mpsc::Receiver<String>,
+    stops: Stops,
     early: String,
 }
 
@@ -30,12 +32,14 @@ impl Speech {
     pub(super) fn begin(game: &Arc<Game>, question: Question) -> Self {
         let (question, draft) = (Arc::new(question), Arc::new(Draft::default()));
         let (sender, pieces) = mpsc::channel(WAITING_PIECES);
+        let stops = Stops::new(&question.options.stop);
         let composing = replies::compose(Arc::clone(game), Arc::clone(&question), Arc::clone(&draft), sender);
         Self {
             question,
             draft,
             composing: composing.boxed().fuse(),
             pieces,
+            stops,
             early: String::new(),
         }
     }
@@ -58,6 +62,19 @@ impl Speech {
     }
 
     async fn piece(&mut self) -> Option<String> {
+        while !self.stops.is_hit() {
+            let said = match self.made().await {
+                Some(piece) => self.stops.pass(piece),
+                None => return Some(self.stops.rest()).filter(|rest| !rest.is_empty()),
+            };
+            if !said.is_empty() {
+                return Some(said);
+            }
+        }
+        None
+    }
+
+    async fn made(&mut self) -> Option<String> {
         loop {
             tokio::select! {
                 biased;

@@ -1,8 +1,9 @@
-//! Players, sessions and tokens.
+//! Players, sessions, tokens and keys.
 //!
 //! One process serves the games of its settings. Each game has its own connections and its own signing key, and nothing
 //! below the loop in [`start`] knows that there is more than one.
 
+mod api_keys;
 mod cleaning;
 mod deletions;
 mod email;

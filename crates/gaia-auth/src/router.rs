@@ -4,6 +4,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use gaia_protocol::{
     ErrorCode, Fault, Request,
+    api_keys::{CreateKey, FindNamedPlayer, ListKeys, RevokeKey, VerifyKey},
     auth::{
         CheckSession, DeletePlayer, EnterAsGuest, ReadKeys, ReadPlayer, RefreshSession, RenamePlayer, SetRole, SignIn,
         SignOut, SignUp,
@@ -14,7 +15,7 @@ use gaia_service::{
     bus::{Answers, BusFault},
 };
 
-use crate::{enter, game::Game, keys, players, sessions};
+use crate::{api_keys, enter, game::Game, keys, players, sessions};
 
 /// How many questions of one game are in hand at once.
 const PLACES: usize = 256;
@@ -39,9 +40,16 @@ pub(crate) async fn answer(game: &Arc<Game>, tasks: &Tasks) -> Result<(), BusFau
     // For the gateway itself.
     answers.to::<CheckSession, _, _>(with(game, sessions::check)).await?;
     answers.to::<ReadKeys, _, _>(with(game, keys::read)).await?;
+    answers.to::<VerifyKey, _, _>(with(game, api_keys::verify)).await?;
+    answers
+        .to::<FindNamedPlayer, _, _>(with(game, api_keys::find_player))
+        .await?;
 
     // For the cluster's admin API.
-    answers.to::<SetRole, _, _>(with(game, players::set_role)).await
+    answers.to::<SetRole, _, _>(with(game, players::set_role)).await?;
+    answers.to::<CreateKey, _, _>(with(game, api_keys::create)).await?;
+    answers.to::<ListKeys, _, _>(with(game, api_keys::list)).await?;
+    answers.to::<RevokeKey, _, _>(with(game, api_keys::revoke)).await
 }
 
 type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send>>;

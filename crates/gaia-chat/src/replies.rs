@@ -13,7 +13,10 @@ mod voice;
 use std::{sync::Arc, time::Duration};
 
 use gaia_names::{ConversationId, Secret, TurnId};
-use gaia_protocol::bundle::{Bundle, Persona, Route};
+use gaia_protocol::{
+    bundle::{Bundle, Persona, Route},
+    chat::TurnOptions,
+};
 use tokio::{sync::mpsc, time::Instant};
 
 pub(crate) use self::{draft::Draft, prompt::stable_prompt, route_states::RouteStates, voice::Piece};
@@ -44,6 +47,8 @@ pub(crate) struct Question {
     /// This very message says the name.
     pub(crate) gave_name: bool,
     pub(crate) traceparent: Option<String>,
+    /// What the player's program asks beside. Nothing in it is trusted.
+    pub(crate) options: TurnOptions,
 }
 
 impl Question {
@@ -53,6 +58,12 @@ impl Question {
 
     pub(crate) fn persona(&self) -> &Persona {
         &self.loaded.bundle.personas[self.persona]
+    }
+
+    /// The most tokens that a model may write.
+    pub(crate) fn reply_tokens(&self) -> u32 {
+        let own = self.persona().limits.reply_tokens;
+        self.options.reply_tokens.map_or(own, |asked| asked.clamp(1, own))
     }
 }
 

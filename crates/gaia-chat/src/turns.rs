@@ -8,13 +8,17 @@ mod metering;
 mod outputs;
 mod running;
 mod speech;
+mod stops;
 mod work;
 
 use std::sync::Arc;
 
 use gaia_protocol::{
     ErrorCode, Fault,
-    chat::{LONGEST_MESSAGE, ListTurns, Page, ReadTurn, TakeTurn, Turn},
+    chat::{
+        LONGEST_MESSAGE, LONGEST_QUOTES, LONGEST_STOP, ListTurns, MOST_QUOTES, MOST_STOPS, Page, ReadTurn, TakeTurn,
+        Turn, TurnOptions,
+    },
 };
 use gaia_service::{Call, EventSink};
 
@@ -29,6 +33,7 @@ use crate::{conversations::no_conversation, cursor, game::Game, store};
 pub(crate) async fn take(game: Arc<Game>, call: Call, mut ask: TakeTurn, sink: EventSink) -> Result<(), Fault> {
     let origin = Origin::now(call.traceparent);
     checked_text(&mut ask.text)?;
+    ask.options.as_ref().map_or(Ok(()), check_options)?;
     let place = loop {
         match game.in_hand.begin(&ask, &sink) {
             Begun::Here(place) => break place,
@@ -96,6 +101,19 @@ fn checked_text(text: &mut String) -> Result<(), Fault> {
         *text = trimmed.to_owned();
     }
     Ok(())
+}
+
+/// The gateway keeps these bounds; whoever does not is a mistake of ours or no gateway.
+fn check_options(options: &TurnOptions) -> Result<(), Fault> {
+    let quoted: usize = options.quotes.iter().map(|quote| quote.text.len()).sum();
+    let keeps = options.stop.len() <= MOST_STOPS
+        && options.stop.iter().all(|stop| (1..=LONGEST_STOP).contains(&stop.len()))
+        && options.temperature.is_none_or(|heat| (0.0..=2.0).contains(&heat))
+        && options.quotes.len() <= MOST_QUOTES
+        && quoted <= LONGEST_QUOTES;
+    keeps
+        .then_some(())
+        .ok_or_else(|| Fault::new(ErrorCode::InvalidInput, "The turn's options are out of bounds."))
 }
 
 #[cfg(test)]

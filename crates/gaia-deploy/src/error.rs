@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use gaia_names::ClusterName;
+use gaia_names::{ClusterName, GameId};
 
 /// A failure of drawing up, planning, applying or observing. The text says what failed, what that means and what to
 /// do next; the cause is its source.
@@ -186,6 +186,14 @@ pub enum DeployError {
     Publish {
         /// The game.
         game: String,
+        /// Why not.
+        why: String,
+    },
+    /// The admin API of a game did not do what was asked.
+    #[error("the admin API of `{game}` says no: {why}")]
+    Admin {
+        /// The game.
+        game: GameId,
         /// Why not.
         why: String,
     },

@@ -3,6 +3,7 @@
 //! The walk: [`Blueprint::draw_up`] and [`Plan::between`] are pure; only [`apply`], [`destroy`], [`stop`],
 //! [`restart`] and [`observe`] touch the machine.
 
+mod admin;
 mod apply;
 mod blueprint;
 mod doctor;
@@ -13,6 +14,7 @@ mod plan;
 mod status;
 pub mod targets;
 
+pub use admin::Admin;
 pub use apply::{Applied, ApplyOptions, Event, Program, apply, destroy, restart, stop};
 pub use blueprint::{Blueprint, ClusterInput, Credentials, GameBlueprint, GameInput, Parent};
 pub use doctor::{Finding, FindingState, doctor};

@@ -1,17 +1,18 @@
-//! The cluster's admin API, on the second port: bundles and roles.
+//! The cluster's admin API, on the second port: bundles, roles and keys.
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     extract::{FromRequestParts, Request},
-    http::request::Parts,
+    http::{StatusCode, request::Parts},
     response::Response,
-    routing::{get, put},
+    routing::{delete, get, put},
 };
-use gaia_names::{GameId, PlayerId, Secret};
+use gaia_names::{GameId, KeyId, PlayerId, Secret};
 use gaia_protocol::{
     ErrorCode,
+    api_keys::{ApiKey, CreateKey, ListKeys, NewApiKey, RevokeKey},
     auth::{Player, SetRole},
     bundle::Bundle,
     chat::{BundleInUse, PublishBundle, ReadBundle},
@@ -25,9 +26,9 @@ use crate::{
     edge,
     extract::{Body, Named, json},
     game::Shared,
-    inputs::{NewRole, hyphenated},
+    inputs::{NewKey, NewRole, hyphenated},
     problem::Refusal,
-    routes::Route,
+    routes::{Refusals, Route},
 };
 
 /// The largest bundle, in bytes.
@@ -37,6 +38,7 @@ const ADMIN: Route = Route {
     pattern: "/admin",
     forms: &["application/json"],
     time: Duration::from_secs(60),
+    refusals: Refusals::Problems,
 };
 
 /// The games of this gateway with the tokens of their admins.
@@ -50,6 +52,8 @@ pub(crate) fn router(games: BTreeMap<GameId, (Shared, Secret)>) -> Router {
     let inner = Router::new()
         .route("/admin/v1/bundles/{game}", get(read_bundle).put(publish_bundle))
         .route("/admin/v1/players/{game}/{player}/role", put(set_role))
+        .route("/admin/v1/keys/{game}", get(list_keys).post(create_key))
+        .route("/admin/v1/keys/{game}/{key}", delete(revoke_key))
         .fallback(|| async { Refusal::from(ErrorCode::NotFound) })
         .method_not_allowed_fallback(|| async { Refusal::from(ErrorCode::MethodNotAllowed) })
         .with_state(Administered { games: Arc::new(games) });
@@ -136,6 +140,40 @@ async fn set_role(
 ) -> Result<Json<Player>, Refusal> {
     let Admin(game) = admin;
     Ok(Json(game.bus.ask(&asked.call(), &SetRole { player, role }).await?))
+}
+
+async fn list_keys(admin: Admin, asked: Asked) -> Result<Json<Vec<ApiKey>>, Refusal> {
+    let Admin(game) = admin;
+    Ok(Json(game.bus.ask(&asked.call(), &ListKeys {}).await?))
+}
+
+async fn create_key(
+    admin: Admin,
+    asked: Asked,
+    Body(key): Body<NewKey>,
+) -> Result<(StatusCode, Json<NewApiKey>), Refusal> {
+    let Admin(game) = admin;
+    let question = CreateKey {
+        name: key.name,
+        scopes: key.scopes,
+        requests_per_minute: key.requests_per_minute,
+    };
+    let key = game.bus.ask(&asked.call(), &question).await?;
+    Ok((StatusCode::CREATED, Json(key)))
+}
+
+#[derive(Deserialize)]
+struct OneKey {
+    #[serde(deserialize_with = "hyphenated")]
+    key: KeyId,
+}
+
+async fn revoke_key(admin: Admin, asked: Asked, Named(OneKey { key }): Named<OneKey>) -> Result<Json<ApiKey>, Refusal> {
+    let Admin(game) = admin;
+    let revoked = game.bus.ask(&asked.call(), &RevokeKey { key }).await;
+    // Even a failure may have revoked it: what was known before it is not relied on.
+    game.admission.forget(PlayerId(key.0));
+    Ok(Json(revoked?))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gaia_names::PlayerId;
+use gaia_names::{KeyId, PlayerId};
 use gaia_protocol::{
     ErrorCode, Fault,
     auth::{Caller, SessionState},
@@ -22,7 +22,28 @@ use self::{
     script::{Script, Verdict},
     sessions::Sessions,
 };
-use crate::rate::{Rate, Rates};
+use crate::{
+    api_keys::HeldKey,
+    rate::{Rate, Rates},
+};
+
+/// Whose requests are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Counted {
+    Player(PlayerId),
+    Key(KeyId),
+}
+
+/// How a caller's requests stand after one more was let in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    /// How many may come at once from somebody who has not asked for a while.
+    pub(crate) limit: u32,
+    /// How many more may come at once now.
+    pub(crate) remaining: u32,
+    /// How long until all of them may again.
+    pub(crate) reset: Duration,
+}
 
 /// Lets requests of one game in.
 pub(crate) struct Admission {
@@ -30,7 +51,7 @@ pub(crate) struct Admission {
     sessions: Sessions,
     of_a_player: Rate,
     of_an_address: Rate,
-    players_here: Rates<PlayerId>,
+    callers_here: Rates<Counted>,
     addresses_here: Rates<IpAddr>,
 }
 
@@ -41,7 +62,7 @@ impl Admission {
             sessions: Sessions::new(bus),
             of_a_player: Rate::per_minute(settings.requests_per_minute),
             of_an_address: Rate::per_minute(settings.sign_ins_per_minute),
-            players_here: Rates::default(),
+            callers_here: Rates::default(),
             addresses_here: Rates::default(),
         }
     }
@@ -51,18 +72,41 @@ impl Admission {
     /// # Errors
     ///
     /// `session_ended`, `rate_limited`, or `unavailable` where nobody can say whether the session holds.
-    pub(crate) async fn admit(&self, call: &Call, caller: &Caller) -> Result<(), Fault> {
-        let rate = Some((caller.player, &self.of_a_player));
-        match self.script.session(caller.session, rate).await {
-            Ok(Verdict::Admitted) => Ok(()),
+    pub(crate) async fn admit(&self, call: &Call, caller: &Caller) -> Result<Standing, Fault> {
+        self.let_in(call, caller, Counted::Player(caller.player), &self.of_a_player)
+            .await
+    }
+
+    /// Lets one request with a key in, counted for the key whomever it speaks for.
+    ///
+    /// # Errors
+    ///
+    /// `token_invalid` where it was revoked, `rate_limited`, or `unavailable` where nobody can say whether it was.
+    pub(crate) async fn admit_key(&self, call: &Call, key: &HeldKey) -> Result<Standing, Fault> {
+        // What is known of it is forgotten under its own id, not under that of a player.
+        let caller = key.caller(PlayerId(key.id.0));
+        let admitted = self.let_in(call, &caller, Counted::Key(key.id), &key.rate).await;
+        admitted.map_err(|fault| match fault.code {
+            ErrorCode::SessionEnded => Fault::new(ErrorCode::TokenInvalid, "The key was revoked."),
+            _ => fault,
+        })
+    }
+
+    async fn let_in(&self, call: &Call, caller: &Caller, counted: Counted, rate: &Rate) -> Result<Standing, Fault> {
+        let standing = |ahead| Standing {
+            limit: rate.burst(),
+            remaining: rate.room(ahead),
+            reset: ahead,
+        };
+        match self.script.session(caller.session, Some((counted, rate))).await {
+            Ok(Verdict::Admitted(ahead)) => Ok(standing(ahead)),
             Ok(Verdict::Ended) => Err(ErrorCode::SessionEnded.into()),
             Ok(Verdict::Limited(wait)) => Err(limited(wait)),
-            Ok(Verdict::Unknown) => self.ask_auth(call, caller).await,
+            Ok(Verdict::Unknown(ahead)) => self.ask_auth(call, caller).await.map(|()| standing(ahead)),
             Err(_) => {
-                self.players_here
-                    .take(caller.player, &self.of_a_player, Instant::now())
-                    .map_err(limited)?;
-                self.ask_auth(call, caller).await
+                self.callers_here.take(counted, rate, Instant::now()).map_err(limited)?;
+                // Counted here alone, so only that there was room for this one is known.
+                self.ask_auth(call, caller).await.map(|()| standing(rate.interval))
             }
         }
     }
@@ -75,8 +119,8 @@ impl Admission {
     pub(crate) async fn still_holds(&self, call: &Call, caller: &Caller) -> Result<(), Fault> {
         match self.script.session(caller.session, None).await {
             Ok(Verdict::Ended) => Err(ErrorCode::SessionEnded.into()),
-            Ok(Verdict::Admitted | Verdict::Limited(_)) => Ok(()),
-            Ok(Verdict::Unknown) | Err(_) => self.ask_auth(call, caller).await,
+            Ok(Verdict::Admitted(_) | Verdict::Limited(_)) => Ok(()),
+            Ok(Verdict::Unknown(_)) | Err(_) => self.ask_auth(call, caller).await,
         }
     }
 
@@ -116,7 +160,7 @@ fn limited(wait: Duration) -> Fault {
 }
 
 /// What counts as one address: an IPv6 subscriber has at least a /64 to choose from.
-fn network(peer: IpAddr) -> IpAddr {
+pub(crate) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

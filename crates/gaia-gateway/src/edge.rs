@@ -21,8 +21,9 @@ use tracing::{Instrument, Span, field};
 use crate::{
     accept,
     asked::Asked,
+    openai,
     problem::{self, Refusal},
-    routes::Route,
+    routes::{Refusals, Route},
 };
 
 /// The longest path with its query, in bytes.
@@ -47,7 +48,7 @@ pub(crate) async fn answer(
             guarded(router, route, request).instrument(span).await
         }
     };
-    let response = finish(response, game, &asked, &method);
+    let response = finish(response, game, route.refusals, &asked, &method);
     tell(&response, game, route, &asked, &method, began.elapsed());
     response
 }
@@ -77,13 +78,22 @@ async fn guarded(router: Router, route: &Route, request: Request) -> Response {
     }
 }
 
-fn finish(mut response: Response, game: Option<&GameId>, asked: &Asked, method: &Method) -> Response {
+fn finish(
+    mut response: Response,
+    game: Option<&GameId>,
+    refusals: Refusals,
+    asked: &Asked,
+    method: &Method,
+) -> Response {
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         if method == Method::OPTIONS && refusal.0.code == ErrorCode::MethodNotAllowed {
             // The path is there, and `Allow` says what it answers to: that is what was asked for.
             *response.status_mut() = StatusCode::NO_CONTENT;
         } else {
-            response = problem::render(response, &refusal, &asked.id, game);
+            response = match refusals {
+                Refusals::Problems => problem::render(response, &refusal, &asked.id, game),
+                Refusals::OpenAi => openai::render(response, &refusal),
+            };
             response.extensions_mut().insert(refusal);
         }
     }

@@ -41,6 +41,11 @@ impl<S: Send + Sync, T: DeserializeOwned + Checked> FromRequest<S> for Body<T> {
 
 /// Reads a whole body of a bounded size in a bounded time and parses it.
 pub(crate) async fn json<T: DeserializeOwned>(request: Request, most: usize) -> Result<T, Refusal> {
+    Ok(parse(&json_bytes(request, most).await?)?)
+}
+
+/// Reads a whole body of a bounded size in a bounded time that says it is JSON.
+pub(crate) async fn json_bytes(request: Request, most: usize) -> Result<Vec<u8>, Refusal> {
     let (parts, body) = request.into_parts();
     if !is_json(&parts.headers) {
         return Err(ErrorCode::UnsupportedMediaType.into());
@@ -52,10 +57,9 @@ pub(crate) async fn json<T: DeserializeOwned>(request: Request, most: usize) -> 
     if announced.is_some_and(|length: usize| length > most) {
         return Err(too_large(most));
     }
-    let bytes = tokio::time::timeout(BODY_TIME, whole(body, most))
+    tokio::time::timeout(BODY_TIME, whole(body, most))
         .await
-        .map_err(|_| Refusal::from(ErrorCode::RequestTimeout))??;
-    Ok(parse(&bytes)?)
+        .map_err(|_| Refusal::from(ErrorCode::RequestTimeout))?
 }
 
 async fn whole(body: HttpBody, most: usize) -> Result<Vec<u8>, Refusal> {
@@ -89,12 +93,18 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Parses JSON. The message names the field and the place, and never a value.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+    parse_at(bytes).map_err(|(_, fault)| fault)
+}
+
+/// The same, with the field that cannot be taken, where it is one.
+pub(crate) fn parse_at<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, (Option<String>, Fault)> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let input = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
-        told(&path, error.inner())
+        let field = (path != "." && error.inner().is_data()).then(|| shown(&path));
+        (field, told(&path, error.inner()))
     })?;
-    deserializer.end().map_err(|error| told(".", &error))?;
+    deserializer.end().map_err(|error| (None, told(".", &error)))?;
     Ok(input)
 }
 

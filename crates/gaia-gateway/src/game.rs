@@ -11,14 +11,16 @@ use gaia_protocol::{Request, settings::GatewayGame};
 use gaia_service::{Bus, Redis, Tasks};
 use serde_json::value::RawValue;
 
-use crate::{GatewayFault, admission::Admission, asked::Asked, problem::Refusal, tokens::Tokens};
+use crate::{GatewayFault, admission::Admission, api_keys::ApiKeys, asked::Asked, problem::Refusal, tokens::Tokens};
 
 /// What every handler of a game shares.
 pub(crate) struct Game {
     pub(crate) id: GameId,
     pub(crate) bus: Bus,
     pub(crate) tokens: Tokens,
+    pub(crate) api_keys: ApiKeys,
     pub(crate) admission: Admission,
+    pub(crate) redis: Redis,
     pub(crate) tasks: Tasks,
 }
 
@@ -39,7 +41,9 @@ impl Game {
         Ok(Arc::new(Self {
             id: settings.game.clone(),
             tokens: Tokens::new(&settings.game, &bus),
+            api_keys: ApiKeys::new(&settings.game, &bus),
             admission: Admission::new(settings, &bus, &redis),
+            redis,
             bus,
             tasks: tasks.clone(),
         }))

@@ -5,6 +5,7 @@ mod rules;
 use gaia_names::{PersonaId, Secret, TurnId};
 use gaia_protocol::{
     Fault,
+    api_keys::{KEY_REQUESTS_PER_MINUTE, KeyScope, LONGEST_KEY_NAME},
     auth::Role,
     chat::{LONGEST_MESSAGE, LONGEST_TITLE},
 };
@@ -183,6 +184,31 @@ pub(crate) struct NewTurn {
 impl Checked for NewTurn {
     fn check(&self) -> Result<(), Fault> {
         prose("text", &self.text, LONGEST_MESSAGE)
+    }
+}
+
+/// An API key to be made.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewKey {
+    pub(crate) name: String,
+    #[serde(default = "talking")]
+    pub(crate) scopes: Vec<KeyScope>,
+    #[serde(default = "usual_rate")]
+    pub(crate) requests_per_minute: u32,
+}
+
+fn talking() -> Vec<KeyScope> {
+    vec![KeyScope::Chat]
+}
+
+fn usual_rate() -> u32 {
+    KEY_REQUESTS_PER_MINUTE
+}
+
+impl Checked for NewKey {
+    fn check(&self) -> Result<(), Fault> {
+        line("name", &self.name, LONGEST_KEY_NAME)
     }
 }
 

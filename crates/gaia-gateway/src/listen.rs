@@ -21,6 +21,7 @@ use crate::{
     asked::Asked,
     edge,
     game::Shared,
+    openai,
     patient::Patient,
     problem::{PROBLEM_JSON, Problem},
     routes,
@@ -183,19 +184,27 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         CorsLayer::new()
             .allow_origin(allowed)
             .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
-            .allow_headers([
-                header::AUTHORIZATION,
-                header::CONTENT_TYPE,
-                header::ACCEPT,
-                name("last-event-id"),
-                name("x-request-id"),
-                name("traceparent"),
-            ])
+            .allow_headers(
+                [
+                    header::AUTHORIZATION,
+                    header::CONTENT_TYPE,
+                    header::ACCEPT,
+                    name("last-event-id"),
+                    name("x-request-id"),
+                    name("traceparent"),
+                ]
+                .into_iter()
+                .chain(openai::CLIENT_HEADERS.map(name))
+                .collect::<Vec<_>>(),
+            )
             .expose_headers([
                 header::LOCATION,
                 header::RETRY_AFTER,
                 header::WWW_AUTHENTICATE,
                 name("x-request-id"),
+                name("x-ratelimit-limit-requests"),
+                name("x-ratelimit-remaining-requests"),
+                name("x-ratelimit-reset-requests"),
             ])
             .max_age(Duration::from_secs(3_600)),
     )

@@ -49,6 +49,20 @@ impl Rate {
         *due = begins + self.interval;
         Ok(())
     }
+
+    /// How many requests may come at once from somebody who has not asked for a while.
+    pub(crate) fn burst(&self) -> u32 {
+        self.room(Duration::ZERO)
+    }
+
+    /// How many more may come at once from somebody who is so far ahead of the even pace.
+    pub(crate) fn room(&self, ahead: Duration) -> u32 {
+        let Some(left) = self.tolerance.checked_sub(ahead) else {
+            return 0;
+        };
+        let whole = left.as_nanos() / self.interval.as_nanos().max(1);
+        u32::try_from(whole).unwrap_or(u32::MAX).saturating_add(1)
+    }
 }
 
 /// Rates kept in this process's memory, for when Redis cannot be asked. Each instance then counts for itself.
@@ -65,6 +79,13 @@ impl<K: Hash + Eq> Default for Rates<K> {
 }
 
 impl<K: Hash + Eq> Rates<K> {
+    /// Whether a request of a caller could be taken in, or how long to wait.
+    pub(crate) fn look(&self, caller: &K, rate: &Rate, now: Instant) -> Result<(), Duration> {
+        let all = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut due = all.get(caller).copied().unwrap_or(now);
+        rate.take(&mut due, now)
+    }
+
     /// Takes one request of a caller in, or says how long to wait.
     pub(crate) fn take(&self, caller: K, rate: &Rate, now: Instant) -> Result<(), Duration> {
         let mut all = self.due.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,6 +116,10 @@ mod tests {
         assert_eq!(taken_at_once(&Rate::per_minute(12)), 2);
         assert_eq!(taken_at_once(&Rate::per_minute(1)), 1);
         assert_eq!(taken_at_once(&Rate::per_second(20, 40)), 40);
+        for rate in [Rate::per_minute(600), Rate::per_minute(1), Rate::per_minute(u32::MAX)] {
+            assert_eq!(rate.room(rate.interval), rate.burst() - 1);
+        }
+        assert_eq!(Rate::per_minute(600).burst(), 100);
     }
 
     #[test]

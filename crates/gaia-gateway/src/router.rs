@@ -1,6 +1,9 @@
 //! Every path of a game's port, grouped by who calls.
 
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    routing::{get, post},
+};
 use gaia_protocol::ErrorCode;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -9,6 +12,7 @@ use crate::{
     api::{conversations, personas, players, sessions, turns},
     documents,
     game::Shared,
+    openai,
     problem::Refusal,
     realtime,
 };
@@ -32,6 +36,10 @@ fn contents() -> OpenApiRouter<Shared> {
         .routes(routes!(turns::read))
         .routes(routes!(turns::cancel))
         .route("/v1/realtime", get(realtime::open))
+        // For OpenAI's clients. What these take and give is OpenAI's to describe, so they are not in our document.
+        .route("/openai/v1/models", get(openai::list_models))
+        .route("/openai/v1/models/{model}", get(openai::read_model))
+        .route("/openai/v1/chat/completions", post(openai::complete))
         // For developers.
         .routes(routes!(documents::openapi_json))
         .routes(routes!(documents::asyncapi_json))

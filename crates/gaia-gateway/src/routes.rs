@@ -20,6 +20,17 @@ pub(crate) struct Route {
     pub(crate) forms: &'static [&'static str],
     /// How long it may take until its answer begins.
     pub(crate) time: Duration,
+    /// How a refusal looks.
+    pub(crate) refusals: Refusals,
+}
+
+/// How a refusal looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusals {
+    /// A problem (RFC 9457).
+    Problems,
+    /// As OpenAI's clients expect it.
+    OpenAi,
 }
 
 /// Every path. A request to another one is counted as [`ELSEWHERE`].
@@ -43,16 +54,35 @@ const ROUTES: &[Route] = &[
     route("/asyncapi.json", JSON),
     route("/docs", PAGE),
     route("/health/live", JSON),
+    openai("/openai/v1/models", REQUEST_TIME),
+    openai("/openai/v1/models/{model}", REQUEST_TIME),
+    openai("/openai/v1/chat/completions", TURN_TIME),
 ];
+
+/// What OpenAI's clients take for OpenAI's paths, there or not.
+const OPENAI: &str = "/openai/";
 
 /// A path that is not there. It has no form of its own, so that it is refused as not found and nothing else.
 const ELSEWHERE: Route = route("elsewhere", &[]);
+/// The same where OpenAI's clients look.
+const ELSEWHERE_OPENAI: Route = openai("elsewhere", REQUEST_TIME);
 
 const fn route(pattern: &'static str, forms: &'static [&'static str]) -> Route {
     Route {
         pattern,
         forms,
         time: REQUEST_TIME,
+        refusals: Refusals::Problems,
+    }
+}
+
+/// The body says which form the answer has, so that `Accept` decides nothing.
+const fn openai(pattern: &'static str, time: Duration) -> Route {
+    Route {
+        pattern,
+        forms: &[],
+        time,
+        refusals: Refusals::OpenAi,
     }
 }
 
@@ -61,15 +91,17 @@ const fn turns(pattern: &'static str) -> Route {
         pattern,
         forms: TURN,
         time: TURN_TIME,
+        refusals: Refusals::Problems,
     }
 }
 
 /// The route of a request's path.
 pub(crate) fn of(path: &str) -> &'static Route {
-    ROUTES
-        .iter()
-        .find(|route| fits(route.pattern, path))
-        .unwrap_or(const { &ELSEWHERE })
+    let found = ROUTES.iter().find(|route| fits(route.pattern, path));
+    found.unwrap_or(match path.starts_with(OPENAI) {
+        true => const { &ELSEWHERE_OPENAI },
+        false => const { &ELSEWHERE },
+    })
 }
 
 fn fits(pattern: &str, path: &str) -> bool {
@@ -104,6 +136,9 @@ mod tests {
             "/docs/",
         ] {
             assert_eq!(of(nowhere), &ELSEWHERE, "{nowhere}");
+        }
+        for nowhere in ["/openai/", "/openai/v1/embeddings", "/openai/v1/models/"] {
+            assert_eq!(of(nowhere), &ELSEWHERE_OPENAI, "{nowhere}");
         }
     }
 

@@ -9,7 +9,7 @@ use gaia_names::{ConversationId, TurnId};
 use gaia_protocol::{
     ErrorCode, Fault, Request,
     auth::Caller,
-    chat::{ReadTurn, SILENCE_MS, TakeTurn, Turn, TurnCommand, TurnEvent, TurnState},
+    chat::{ReadTurn, SILENCE_MS, TakeTurn, Turn, TurnCommand, TurnEvent, TurnOptions, TurnState},
     subjects::turn_commands,
 };
 use gaia_service::{Call, bus::Events};
@@ -56,12 +56,19 @@ enum Source {
 
 impl Following {
     /// Says something. What chat makes of it comes as the first event.
-    pub(crate) async fn take(game: &Shared, asked: &Asked, place: Place, text: String) -> Result<Self, Fault> {
+    pub(crate) async fn take(
+        game: &Shared,
+        asked: &Asked,
+        place: Place,
+        text: String,
+        options: Option<TurnOptions>,
+    ) -> Result<Self, Fault> {
         let question = TakeTurn {
             caller: place.caller,
             conversation: place.conversation,
             turn: place.turn,
             text,
+            options,
         };
         let subject = TakeTurn::subject(&game.id);
         let events = game
@@ -203,7 +210,7 @@ impl Following {
         match read(&self.game, &self.asked, self.place).await {
             Ok(turn) if turn.state == TurnState::Done || turn.state == TurnState::Cancelled => {
                 self.source = Source::Over;
-                Ok(TurnEvent::Final { turn })
+                Ok(last(turn))
             }
             Ok(_) => self.fail(ErrorCode::TurnInterrupted.into()),
             // Chat never answered and keeps nothing: the message itself was lost on its way, with whoever had it.
@@ -217,7 +224,7 @@ impl Following {
 
     fn finish(&mut self) -> Option<Result<TurnEvent, Fault>> {
         match std::mem::replace(&mut self.source, Source::Over) {
-            Source::Finished(turn) => Some(Ok(TurnEvent::Final { turn: *turn })),
+            Source::Finished(turn) => Some(Ok(last(*turn))),
             _ => None,
         }
     }
@@ -226,6 +233,11 @@ impl Following {
         self.source = Source::Over;
         Err(fault)
     }
+}
+
+/// The last event of a turn that was looked up.
+fn last(turn: Turn) -> TurnEvent {
+    TurnEvent::Final { turn, usage: None }
 }
 
 /// A turn as it is kept.

@@ -52,6 +52,10 @@ id!(
     SessionId
 );
 id!(
+    /// A key with which a game's own programs sign in.
+    KeyId
+);
+id!(
     /// A row of turns between one player and one persona.
     ConversationId
 );

@@ -8,7 +8,7 @@ mod parts;
 mod secret;
 mod words;
 
-pub use ids::{ConversationId, InstanceId, PlayerId, SessionId, TurnId};
+pub use ids::{ConversationId, InstanceId, KeyId, PlayerId, SessionId, TurnId};
 pub use parts::{Service, Store, Target};
 pub use secret::{Secret, expose};
 pub use words::{ClusterName, GameId, NameFault, PersonaId};

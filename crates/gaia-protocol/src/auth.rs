@@ -156,7 +156,8 @@ request!(
     } -> (), "session.end.v1"
 );
 request!(
-    /// Whether a session has ended. The gateway asks when Redis cannot tell.
+    /// Whether a session has ended, or an API key was revoked: a key's id stands in a session's place. The gateway asks
+    /// when Redis cannot tell.
     CheckSession {
         /// The session.
         session: SessionId,

@@ -10,6 +10,14 @@ use crate::{Request, auth::Caller, bundle::Bundle};
 pub const LONGEST_MESSAGE: usize = 4_000;
 /// The longest title of a conversation, in characters.
 pub const LONGEST_TITLE: usize = 120;
+/// The most texts that one turn can be told to stop at.
+pub const MOST_STOPS: usize = 4;
+/// The longest of them, in bytes.
+pub const LONGEST_STOP: usize = 256;
+/// The most texts that can be quoted to a persona beside a turn.
+pub const MOST_QUOTES: usize = 256;
+/// How long all of them may be together, in bytes.
+pub const LONGEST_QUOTES: usize = 8 * 1024;
 /// The most rows that one page of a list holds.
 pub const LARGEST_PAGE: u16 = 100;
 
@@ -113,6 +121,60 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+/// What a player's program may ask of one turn beyond its words. Nothing in it is trusted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TurnOptions {
+    /// The most tokens that a model may write; the persona's own limit holds as well. Authored lines cost none.
+    pub reply_tokens: Option<u32>,
+    /// The reply ends before the first of these texts, whoever writes it. At most [`MOST_STOPS`] of 1 to
+    /// [`LONGEST_STOP`] bytes.
+    pub stop: Vec<String>,
+    /// For routes that take one: the same seed tends to give the same words.
+    pub seed: Option<u32>,
+    /// For routes that take one: from 0, the likeliest words, to 2.
+    pub temperature: Option<f64>,
+    /// What the program says was said before, or wants the persona to be told. A model is shown it as the player's own
+    /// text and as nothing else. At most [`MOST_QUOTES`] with [`LONGEST_QUOTES`] bytes in all.
+    pub quotes: Vec<Quote>,
+}
+
+/// A text that a player's program sent beside a turn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quote {
+    /// As whose words it was sent. Anybody can claim anything.
+    pub said_as: Claimed,
+    /// The words.
+    pub text: String,
+}
+
+/// Whose words a text claims to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Claimed {
+    /// Instructions for the persona.
+    Instructions,
+    /// The player's.
+    Player,
+    /// The persona's.
+    Persona,
+}
+
+/// What a turn took. Only told to who began the turn with [`TurnOptions`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TurnUsage {
+    /// The tokens that models read, those from a cache among them. None for an authored line.
+    pub input_tokens: u64,
+    /// How many of them came from a cache.
+    pub cached_tokens: u64,
+    /// The tokens that models wrote.
+    pub output_tokens: u64,
+    /// Not all of it was told by the models' vendors; the rest is guessed from lengths.
+    pub is_estimated: bool,
+    /// The reply ended because it had reached its limit.
+    pub is_cut: bool,
+}
+
 /// What happens to a turn, in order. Chat publishes these to the inbox that came with [`TakeTurn`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -144,6 +206,9 @@ pub enum TurnEvent {
     Final {
         /// The whole turn.
         turn: Turn,
+        /// What it took, where the asker wants to know.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<TurnUsage>,
     },
 }
 
@@ -273,6 +338,9 @@ request!(
         turn: TurnId,
         /// What the player says.
         text: String,
+        /// What else is asked of it. Sending the turn again may leave it out or change it: it is not compared.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        options: Option<TurnOptions>,
     } -> TurnEvent, "turn.take.v1"
 );
 request!(

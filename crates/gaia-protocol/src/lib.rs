@@ -1,5 +1,6 @@
 //! What players and services say to each other: envelopes, subjects, error codes; no I/O.
 
+pub mod api_keys;
 pub mod auth;
 pub mod bundle;
 pub mod chat;

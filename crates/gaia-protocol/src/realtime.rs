@@ -143,7 +143,7 @@ impl SocketEvent {
             TurnEvent::Accepted { sequence, .. } => Self::Accepted { sequence },
             TurnEvent::Interim { text } => Self::Interim { text },
             TurnEvent::Delta { number, text } => Self::Delta { number, text },
-            TurnEvent::Final { turn } => Self::Final { turn },
+            TurnEvent::Final { turn, .. } => Self::Final { turn },
             TurnEvent::Alive {} => return None,
         })
     }

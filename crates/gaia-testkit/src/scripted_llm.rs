@@ -45,6 +45,8 @@ pub struct Script {
 pub enum Ending {
     /// The proper end, with usage.
     Done,
+    /// The same, because the reply has reached its limit.
+    Cut,
     /// Nothing more, with the connection open.
     Stall,
     /// The connection breaks.
@@ -220,9 +222,10 @@ async fn completions(State(shared): State<Arc<Shared>>, headers: HeaderMap, body
     let tokens = script.tokens.len();
     let delta = |text: &String| chunk(&json!([{ "index": 0, "delta": { "content": text }, "finish_reason": null }]));
     let mut parts: Vec<String> = script.tokens.iter().map(delta).collect();
-    if script.ending == Ending::Done {
+    if let Ending::Done | Ending::Cut = script.ending {
+        let reason = if script.ending == Ending::Cut { "length" } else { "stop" };
         let usage = json!({ "prompt_tokens": 20, "completion_tokens": tokens, "total_tokens": 20 + tokens });
-        let last = chunk(&json!([{ "index": 0, "delta": {}, "finish_reason": "stop" }]));
+        let last = chunk(&json!([{ "index": 0, "delta": {}, "finish_reason": reason }]));
         let counted = json!({ "id": "scripted", "object": "chat.completion.chunk", "choices": [], "usage": usage });
         parts.push(format!("{last}data: {counted}\n\ndata: [DONE]\n\n"));
     }
@@ -248,9 +251,14 @@ async fn messages(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
         event(&json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } }))
     };
     let mut parts: Vec<String> = script.tokens.iter().map(delta).collect();
-    if script.ending == Ending::Done {
+    if let Ending::Done | Ending::Cut = script.ending {
+        let reason = if script.ending == Ending::Cut {
+            "max_tokens"
+        } else {
+            "end_turn"
+        };
         let usage = json!({ "output_tokens": script.tokens.len() });
-        let stop = json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": usage });
+        let stop = json!({ "type": "message_delta", "delta": { "stop_reason": reason }, "usage": usage });
         let closed = event(&json!({ "type": "content_block_stop", "index": 0 }));
         parts.push(format!(
             "{closed}{}{}",
@@ -300,7 +308,7 @@ fn pieces(
     let end = stream::once(async move {
         let _open = open;
         match script.ending {
-            Ending::Done => Ok(Bytes::new()),
+            Ending::Done | Ending::Cut => Ok(Bytes::new()),
             Ending::Stall => std::future::pending().await,
             Ending::Broken => Err(std::io::Error::other("scripted break")),
             Ending::Garbage => Ok(Bytes::from_static(b"\xff\xfe<html>502 Bad Gateway</html>\n\n{{{{\n\n")),

@@ -122,6 +122,12 @@ pub(crate) enum Verb {
     /// downloaded but by `gaia model pull`.
     #[command(verbatim_doc_comment)]
     Model(verbs::model::Arguments),
+    /// Make, list or revoke the keys of a game's own programs
+    ///
+    /// A key lets a website or a server of the game's talk to its characters for the players that it names, with any
+    /// client of OpenAI's. Players themselves need none.
+    #[command(verbatim_doc_comment)]
+    Keys(verbs::keys::Arguments),
     /// Talk to a game's characters
     ///
     /// Comes in as a guest (the same one each time), goes on where you left off, and streams what the character says.

@@ -172,6 +172,7 @@ fn advice(error: &(dyn Error + 'static)) -> Option<(Option<String>, Outcome)> {
     let help = match deploy {
         DeployError::Input(_) => "see `gaia help up`",
         DeployError::NoSuchProcess { .. } => "see what runs: `gaia status`",
+        DeployError::Admin { .. } => "see how the game is: `gaia status <game>`",
         DeployError::NotReady { .. } | DeployError::Program { .. } | DeployError::Postgres { .. } => {
             "read what it says in `gaia logs <game>`, see `gaia doctor`, and run the same command again: it goes on \
              from where it stopped"

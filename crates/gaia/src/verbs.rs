@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod explain;
 pub(crate) mod health;
+pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod model;
@@ -46,6 +47,7 @@ pub(crate) fn run(verb: Verb) -> ExitCode {
         Verb::Destroy(arguments) => tell(arguments.json.json, block_on(destroy::run(&arguments))),
         Verb::Doctor(arguments) => tell(arguments.json.json, doctor::run(&arguments)),
         Verb::Model(arguments) => tell(arguments.is_json(), model::run(&arguments)),
+        Verb::Keys(arguments) => tell(arguments.is_json(), block_on(keys::run(&arguments))),
         Verb::Play(arguments) => tell(false, block_on(play::run(&arguments))),
         Verb::Health(arguments) => tell(false, block_on(health::run(&arguments))),
         Verb::Serve(arguments) => serve::run(&arguments),

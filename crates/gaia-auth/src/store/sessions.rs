@@ -38,9 +38,14 @@ pub(crate) async fn start(
     ids(&rows)
 }
 
+/// Whether a session holds, or a key whose id stands in a session's place.
 pub(crate) async fn is_open(client: &impl GenericClient, session: SessionId) -> Result<bool, PostgresFault> {
     let statement = client
-        .prepare_cached("SELECT 1 FROM auth.sessions WHERE id = $1 AND ended_at IS NULL AND expires_at > now()")
+        .prepare_cached(
+            "SELECT 1 FROM auth.sessions WHERE id = $1 AND ended_at IS NULL AND expires_at > now()
+             UNION ALL
+             SELECT 1 FROM auth.api_keys WHERE id = $1 AND revoked_at IS NULL",
+        )
         .await?;
     Ok(client.query_opt(&statement, &[&session.0]).await?.is_some())
 }
@@ -80,7 +85,8 @@ pub(crate) async fn disown(client: &impl GenericClient, player: PlayerId) -> Res
     Ok(())
 }
 
-/// The next sessions that ended while one of their access tokens may still be about, in the order of their ids.
+/// The next sessions that ended while one of their access tokens may still be about, and keys that were revoked while a
+/// gateway may still take them for good, in the order of their ids.
 pub(crate) async fn ended_lately(
     client: &impl GenericClient,
     after: SessionId,
@@ -88,8 +94,9 @@ pub(crate) async fn ended_lately(
 ) -> Result<Vec<SessionId>, PostgresFault> {
     let statement = client
         .prepare_cached(
-            "SELECT id FROM auth.sessions
-              WHERE ended_at > now() - make_interval(secs => $1) AND id > $2
+            "SELECT id FROM auth.sessions WHERE ended_at > now() - make_interval(secs => $1) AND id > $2
+             UNION ALL
+             SELECT id FROM auth.api_keys WHERE revoked_at > now() - make_interval(secs => $1) AND id > $2
               ORDER BY id LIMIT $3",
         )
         .await?;

@@ -1,5 +1,6 @@
 //! `auth` as the gateway knows it: asked over NATS, on real stores.
 
+mod api_keys;
 mod enter;
 mod games;
 mod house;

@@ -20,6 +20,8 @@ struct Body<'a> {
     model: &'a str,
     max_tokens: u32,
     stream: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stop_sequences: Vec<&'a str>,
     system: Vec<Block<'a>>,
     messages: Vec<Message<'a>>,
 }
@@ -42,7 +44,7 @@ struct CacheControl {
 #[derive(Serialize)]
 struct Message<'a> {
     role: &'static str,
-    content: &'a str,
+    content: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -137,14 +139,18 @@ pub(super) fn body(route: &Route, question: &Question) -> Vec<u8> {
             0,
             Message {
                 role: "user",
-                content: "(The conversation goes on.)",
+                content: "(The conversation goes on.)".into(),
             },
         );
     }
+    // A blank one is refused by the vendor; it is kept where the reply is said, as all of them are. A seed and a
+    // temperature are left out: the format has no seed, and newer models refuse a temperature.
+    let stops = question.options.stop.iter().map(String::as_str);
     let body = Body {
         model: &route.model,
-        max_tokens: question.persona().limits.reply_tokens,
+        max_tokens: question.reply_tokens(),
         stream: true,
+        stop_sequences: stops.filter(|stop| !stop.trim().is_empty()).collect(),
         system,
         messages,
     };
@@ -167,6 +173,7 @@ pub(super) fn read(data: &str) -> Result<Part, RouteFault> {
         },
         Event::MessageDelta { delta, usage } => Part {
             is_end: delta.stop_reason.is_some(),
+            is_cut: delta.stop_reason.is_some_and(|reason| reason == "max_tokens"),
             is_whole_count: usage.is_some(),
             tokens: usage.map(Tokens::from),
             ..Part::default()
@@ -216,7 +223,9 @@ mod tests {
         assert_eq!(read(text).unwrap().text, "Go.");
         let delta = read(r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":12}}"#);
         let delta = delta.unwrap();
-        assert!(delta.is_end && delta.is_whole_count && !delta.is_last);
+        assert!(delta.is_end && delta.is_whole_count && !delta.is_last && !delta.is_cut);
+        let cut = read(r#"{"type":"message_delta","delta":{"stop_reason":"max_tokens"}}"#).unwrap();
+        assert!(cut.is_end && cut.is_cut);
         assert!(read(r#"{"type":"message_stop"}"#).unwrap().is_last);
         for ignored in [
             r#"{"type":"ping"}"#,

@@ -36,6 +36,8 @@ struct State {
     lines: Vec<String>,
     embedding: Option<Vec<u8>>,
     calls: Vec<CallMade>,
+    /// The place of the call whose words are the reply.
+    speaker: Option<usize>,
 }
 
 /// What a draft comes to.
@@ -60,6 +62,8 @@ struct CallMade {
     took: Option<Duration>,
     /// The provider refused it or never had it, and wants nothing for it.
     is_void: bool,
+    /// It ended because it had reached its limit.
+    is_cut: bool,
 }
 
 /// One call of a provider, for as long as it goes on. Dropping it ends the call.
@@ -95,6 +99,17 @@ impl Call {
         };
         state.route = route;
         state.source = Some(ReplySource::Model);
+        state.speaker = Some(self.place);
+    }
+
+    /// It ends because it has reached its limit.
+    pub(super) fn cut(&self) {
+        self.change(|call| call.is_cut = true);
+    }
+
+    /// Whether it has.
+    pub(super) fn is_cut(&self) -> bool {
+        self.draft.lock().calls.get(self.place).is_some_and(|call| call.is_cut)
     }
 
     fn change(&self, change: impl FnOnce(&mut CallMade)) {
@@ -128,10 +143,22 @@ impl Draft {
             began,
             took: None,
             is_void: false,
+            is_cut: false,
         });
         let place = state.calls.len() - 1;
         let draft = Arc::clone(self);
         Call { draft, place }
+    }
+
+    /// Whether the reply ended because it had reached its limit.
+    pub(crate) fn is_cut(&self) -> bool {
+        let state = self.lock();
+        // A model that was cut before it said a word may have been followed by the author.
+        state.source == Some(ReplySource::Model)
+            && state
+                .speaker
+                .and_then(|place| state.calls.get(place))
+                .is_some_and(|call| call.is_cut)
     }
 
     /// The reply is a line of the author's.

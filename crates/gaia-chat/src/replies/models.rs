@@ -39,6 +39,9 @@ pub(super) enum RouteFault {
     /// The stream ended without a word.
     #[error("it says nothing")]
     Empty,
+    /// The asker's own limit left no room for a word. That says nothing of the route.
+    #[error("the reply's limit left no room for a word")]
+    NoRoom,
     /// No first token in time.
     #[error("its first token took over {} ms", .0.as_millis())]
     Slow(Duration),
@@ -67,6 +70,7 @@ impl RouteFault {
             Self::Refused(_) => "refused",
             Self::Garbage => "garbage",
             Self::Empty => "empty",
+            Self::NoRoom => "no_room",
             Self::Slow(_) => "slow",
             Self::Silent(_) => "silent",
             Self::Broken(_) => "broken",
@@ -90,6 +94,8 @@ pub(super) struct Part {
     pub(super) is_end: bool,
     /// Nothing follows.
     pub(super) is_last: bool,
+    /// The reply ended because it had reached its limit.
+    pub(super) is_cut: bool,
 }
 
 /// A route that has begun to speak. Dropping it ends the call.
@@ -138,8 +144,14 @@ pub(super) async fn ask(
         check_head(&response)?;
         let mut events = sse::events(response.bytes_stream()).boxed();
         let first = timeout_at(first_by, first_words(route.provider, &mut events, &call));
-        let first = first.await.map_err(|_| too_slow())??;
-        Ok((call, events, first))
+        match first.await.map_err(|_| too_slow())? {
+            Ok(first) => Ok((call, events, first)),
+            // A model that thinks first can use up a small limit before it says a word.
+            Err(RouteFault::Empty) if call.is_cut() && question.options.reply_tokens.is_some() => {
+                Err(RouteFault::NoRoom)
+            }
+            Err(fault) => Err(fault),
+        }
     };
     let asked = asked.instrument(span.clone()).await;
     let (call, events, first) = asked.inspect_err(|fault| mark(&span, fault))?;
@@ -244,6 +256,9 @@ pub(super) fn note(game: &Game, route: &Route, fault: &RouteFault) {
         ("kind", fault.kind().to_owned()),
     ];
     metrics::counter!("gaia_chat_route_failures_total", &labels).increment(1);
+    if matches!(fault, RouteFault::NoRoom) {
+        return;
+    }
     let (name, chain) = (&route.name, gaia_service::telemetry::chain(fault));
     if game.route_states.fails(name, fault.to_string()) {
         tracing::warn!(game.name = %game.id, route = %name, error = %chain, "route `{name}` fails: {chain}");
@@ -310,6 +325,9 @@ fn gather(provider: Provider, batch: Vec<Result<String, RouteFault>>, call: &Cal
         }
         call.said(part.text.len());
         all.text.push_str(&part.text);
+        if part.is_cut {
+            call.cut();
+        }
         all.is_end |= part.is_end;
         all.is_last |= part.is_last;
         if all.is_last {

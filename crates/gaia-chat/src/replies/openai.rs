@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use gaia_protocol::bundle::Route;
+use gaia_protocol::{bundle::Route, chat::TurnOptions};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -21,6 +21,12 @@ struct Body<'a> {
     max_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
     messages: Vec<Message<'a>>,
 }
 
@@ -90,16 +96,26 @@ pub(super) fn body(route: &Route, question: &Question) -> Vec<u8> {
     }];
     messages.extend(prompt::messages(question).map(|(is_player, text)| Message {
         role: if is_player { "user" } else { "assistant" },
-        content: text.into(),
+        content: text,
     }));
-    let most = question.persona().limits.reply_tokens;
+    let most = question.reply_tokens();
     let is_openai = route.base_url.starts_with("https://api.openai.com");
+    // OpenAI's newer models refuse a request that has one of these, and no player may make a route fail by asking for
+    // it. The stop is kept all the same, where the reply is said.
+    let options = if is_openai {
+        &TurnOptions::default()
+    } else {
+        &question.options
+    };
     let body = Body {
         model: &route.model,
         stream: true,
         stream_options: StreamOptions { include_usage: true },
         max_tokens: (!is_openai).then_some(most),
         max_completion_tokens: is_openai.then_some(most),
+        stop: &options.stop,
+        seed: options.seed,
+        temperature: options.temperature,
         messages,
     };
     serde_json::to_vec(&body).expect("texts and numbers can be written as JSON")
@@ -122,6 +138,7 @@ pub(super) fn read(data: &str) -> Result<Part, RouteFault> {
     let mut part = Part::default();
     if let Some(choice) = chunk.choices.into_iter().next() {
         part.is_end = choice.finish_reason.is_some();
+        part.is_cut = choice.finish_reason.is_some_and(|reason| reason == "length");
         if let Some(content) = choice.delta.and_then(|delta| delta.content) {
             part.text = content.into_owned();
         }
@@ -151,7 +168,9 @@ mod tests {
         let text = read(r#"{"choices":[{"index":0,"delta":{"content":"Go \"n\" "},"finish_reason":null}]}"#).unwrap();
         assert_eq!((text.text.as_str(), text.is_end), ("Go \"n\" ", false));
         let end = read(r#"{"choices":[{"delta":{},"finish_reason":"stop"}],"usage":null}"#).unwrap();
-        assert!(end.is_end && !end.is_last && end.tokens.is_none());
+        assert!(end.is_end && !end.is_last && !end.is_cut && end.tokens.is_none());
+        let cut = read(r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#).unwrap();
+        assert!(cut.is_end && cut.is_cut);
         let count = read(
             r#"{"choices":[],"usage":{"prompt_tokens":30,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":20}}}"#,
         );

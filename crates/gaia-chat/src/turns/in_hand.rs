@@ -59,8 +59,7 @@ impl InHand {
         if held.conversations.contains_key(&(ask.conversation, player)) {
             return Begun::Busy;
         }
-        let running = Running::new(ask.turn, ask.conversation, player, ask.text.clone(), sink.clone());
-        let running = Arc::new(running);
+        let running = Arc::new(Running::new(ask, sink.clone()));
         held.turns.insert((ask.turn, player), Arc::clone(&running));
         held.conversations.insert((ask.conversation, player), ask.turn);
         Begun::Here(Place {

@@ -1,11 +1,11 @@
 //! A turn that is being worked on here: what has been said, and who hears it.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use gaia_names::{ConversationId, PlayerId, TurnId};
 use gaia_protocol::{
     Fault,
-    chat::{Turn, TurnEvent},
+    chat::{TakeTurn, Turn, TurnEvent, TurnOptions, TurnUsage},
 };
 use gaia_service::EventSink;
 use serde::Serialize;
@@ -23,10 +23,15 @@ pub(crate) struct Running {
     pub(crate) conversation: ConversationId,
     pub(crate) player: PlayerId,
     pub(crate) text: String,
+    /// What else was asked of it.
+    pub(crate) options: TurnOptions,
     /// The player wants it to stop.
     pub(crate) cancelled: CancellationToken,
     /// Its conversation is gone.
     pub(crate) given_up: CancellationToken,
+    /// Whoever began it wants to know what it took.
+    wants_usage: bool,
+    usage: OnceLock<TurnUsage>,
     told: Mutex<Told>,
 }
 
@@ -40,22 +45,19 @@ struct Told {
 }
 
 impl Running {
-    pub(super) fn new(
-        turn: TurnId,
-        conversation: ConversationId,
-        player: PlayerId,
-        text: String,
-        sink: EventSink,
-    ) -> Self {
+    pub(super) fn new(ask: &TakeTurn, sink: EventSink) -> Self {
         let told = Told {
             sinks: vec![sink],
             ..Told::default()
         };
         Self {
-            turn,
-            conversation,
-            player,
-            text,
+            turn: ask.turn,
+            conversation: ask.conversation,
+            player: ask.caller.player,
+            text: ask.text.clone(),
+            options: ask.options.clone().unwrap_or_default(),
+            wants_usage: ask.options.is_some(),
+            usage: OnceLock::new(),
             cancelled: CancellationToken::new(),
             given_up: CancellationToken::new(),
             told: Mutex::new(told),
@@ -125,12 +127,22 @@ impl Running {
         true
     }
 
+    /// What it took.
+    pub(super) fn used(&self, usage: TurnUsage) {
+        if self.wants_usage {
+            let _ = self.usage.set(usage);
+        }
+    }
+
     /// The last event.
     pub(super) async fn close(&self, outcome: Result<Turn, Fault>) {
         let mut told = self.told.lock().await;
         told.is_over = true;
         match outcome {
-            Ok(turn) => tell(&told.sinks, &TurnEvent::Final { turn }).await,
+            Ok(turn) => {
+                let usage = self.usage.get().copied();
+                tell(&told.sinks, &TurnEvent::Final { turn, usage }).await;
+            }
             Err(fault) => {
                 for sink in &told.sinks {
                     let refusal = sink.refuse(fault.clone());

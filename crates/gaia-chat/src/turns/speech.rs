@@ -8,6 +8,7 @@ use futures::{
 };
 use tokio::sync::mpsc;
 
+use super::stops::Stops;
 use crate::{
     game::Game,
     replies::{self, Draft, Piece, Question},
@@ -22,6 +23,7 @@ pub(super) struct Speech {
     pub(super) draft: Arc<Draft>,
     composing: Fuse<BoxFuture<'static, ()>>,
     pieces: mpsc::Receiver<Piece>,
+    stops: Stops,
     early: String,
     early_bridge: Option<String>,
 }
@@ -31,12 +33,14 @@ impl Speech {
     pub(super) fn begin(game: &Arc<Game>, question: Question) -> Self {
         let (question, draft) = (Arc::new(question), Arc::new(Draft::default()));
         let (sender, pieces) = mpsc::channel(WAITING_PIECES);
+        let stops = Stops::new(&question.options.stop);
         let composing = replies::compose(Arc::clone(game), Arc::clone(&question), Arc::clone(&draft), sender);
         Self {
             question,
             draft,
             composing: composing.boxed().fuse(),
             pieces,
+            stops,
             early: String::new(),
             early_bridge: None,
         }
@@ -70,6 +74,24 @@ impl Speech {
     }
 
     async fn piece(&mut self) -> Option<Piece> {
+        while !self.stops.is_hit() {
+            let said = match self.made().await {
+                Some(Piece::Words(words)) => self.stops.pass(words),
+                Some(bridge) => return Some(bridge),
+                None => {
+                    return Some(self.stops.rest())
+                        .filter(|rest| !rest.is_empty())
+                        .map(Piece::Words);
+                }
+            };
+            if !said.is_empty() {
+                return Some(Piece::Words(said));
+            }
+        }
+        None
+    }
+
+    async fn made(&mut self) -> Option<Piece> {
         loop {
             tokio::select! {
                 biased;

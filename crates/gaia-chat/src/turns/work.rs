@@ -11,7 +11,7 @@ use std::{
 
 use gaia_protocol::{
     ErrorCode, Fault,
-    chat::{ALIVE_EVERY_MS, Reply, Turn, TurnState},
+    chat::{ALIVE_EVERY_MS, Reply, Turn, TurnState, TurnUsage},
 };
 use gaia_service::postgres::PostgresFault;
 use tokio::time::{MissedTickBehavior, interval_at};
@@ -34,7 +34,7 @@ use crate::{
     replies::{Piece, Question},
     store::{
         self,
-        claims::{Claimed, Ended, KeptReply, Wanted},
+        claims::{Claimed, Ended, KeptReply, UsageRow, Wanted},
     },
 };
 
@@ -173,6 +173,7 @@ impl Work {
             gave_name: self.player_name.is_some(),
             player_name,
             traceparent: self.origin.traceparent.clone(),
+            options: self.running.options.clone(),
             context,
         };
         Speech::begin(&self.game, question)
@@ -266,7 +267,9 @@ impl Work {
 
     async fn finish(&self, state: TurnState, speech: Speech, claimed: Claimed) -> Result<Turn, Fault> {
         let said = self.running.said().await;
+        let is_cut = speech.draft.is_cut();
         let ended = self.ended(state, said, &speech);
+        self.tell_usage(&ended.usage, is_cut);
         let (question, reply) = (Arc::clone(&speech.question), ended.reply.clone());
         // The provider's call ends here, before anything that takes time.
         drop(speech);
@@ -322,6 +325,21 @@ impl Work {
             player_name: self.player_name.clone(),
             usage: drafted.usage,
         }
+    }
+
+    /// Tells whoever wants to know what the turn took.
+    fn tell_usage(&self, usage: &[UsageRow], is_cut: bool) {
+        let mut all = TurnUsage {
+            is_cut,
+            ..TurnUsage::default()
+        };
+        for call in usage {
+            all.input_tokens += call.input_tokens + call.cache_read_tokens + call.cache_write_tokens;
+            all.cached_tokens += call.cache_read_tokens;
+            all.output_tokens += call.output_tokens;
+            all.is_estimated |= call.is_estimated;
+        }
+        self.running.used(all);
     }
 
     /// Keeps the end, again and again while Postgres is away for a moment.

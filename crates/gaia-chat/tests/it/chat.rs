@@ -164,12 +164,17 @@ impl Chat {
         text: &str,
     ) -> Stream {
         let text = text.to_owned();
-        let take = TakeTurn {
+        self.take(TakeTurn {
             caller,
             conversation,
             turn,
             text,
-        };
+            options: None,
+        })
+        .await
+    }
+
+    pub(crate) async fn take(&self, take: TakeTurn) -> Stream {
         let events = self
             .bus
             .ask_stream(TakeTurn::subject(&self.game.id), &call(), &take)
@@ -287,7 +292,7 @@ pub(crate) struct Told {
 impl Told {
     pub(crate) fn final_turn(&self) -> Turn {
         match self.events.last() {
-            Some(TurnEvent::Final { turn }) if self.fault.is_none() => turn.clone(),
+            Some(TurnEvent::Final { turn, .. }) if self.fault.is_none() => turn.clone(),
             _ => panic!("no final turn: {self:?}"),
         }
     }

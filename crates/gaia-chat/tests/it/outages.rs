@@ -114,5 +114,11 @@ async fn nats_that_restarts_loses_no_turn() {
     .await;
     assert_eq!(reply(&kept), REPLY);
     let again = chat.begin(conversation, turn, "hello").await.rest().await;
-    assert_eq!(again.events.last(), Some(&TurnEvent::Final { turn: kept }));
+    assert_eq!(
+        again.events.last(),
+        Some(&TurnEvent::Final {
+            turn: kept,
+            usage: None
+        })
+    );
 }

@@ -57,7 +57,10 @@ async fn a_turn_sent_again_is_the_same_turn_and_calls_no_model() {
         again.events,
         [
             TurnEvent::Accepted { turn, sequence: 1 },
-            TurnEvent::Final { turn: first }
+            TurnEvent::Final {
+                turn: first,
+                usage: None
+            }
         ]
     );
     assert_eq!(chat.llm.calls(), 1);

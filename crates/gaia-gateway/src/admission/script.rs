@@ -2,16 +2,17 @@
 
 use std::{fmt::Display, net::IpAddr, time::Duration};
 
-use gaia_names::{PlayerId, SessionId};
+use gaia_names::SessionId;
 use gaia_protocol::keys;
 use gaia_service::{Redis, redis::RedisLost};
 use redis::{ErrorKind, RedisError, ServerErrorKind, aio::ConnectionManager};
 
+use super::Counted;
 use crate::rate::Rate;
 
 /// KEYS: the rate's key, then, where a session is checked, its revocation and the mark that revocations are complete.
 /// ARGV: what one request takes up and how far ahead a caller may be, in microseconds; 0 counts nothing.
-/// Answers a verdict and a wait in microseconds. The clock is Redis's own, so that gateways agree.
+/// Answers a verdict and, in microseconds, how far ahead the caller is now, or how long to wait. The clock is Redis's own, so that gateways agree.
 const TEXT: &str = r"
 local verdict = 0
 if #KEYS == 3 then
@@ -27,17 +28,18 @@ local due = math.max(now, tonumber(redis.call('GET', KEYS[1]) or 0))
 local ahead = due - now
 if ahead > tolerance then return {3, ahead - tolerance} end
 redis.call('SET', KEYS[1], string.format('%.0f', due + interval), 'PX', math.ceil((ahead + interval) / 1000))
-return {verdict, 0}
+return {verdict, ahead + interval}
 ";
 
 /// What Redis says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    Admitted,
+    /// So far ahead of the even pace is the caller now.
+    Admitted(Duration),
     /// The session was revoked.
     Ended,
-    /// Within the rate, but Redis does not know all revocations.
-    Unknown,
+    /// Within the rate, but Redis does not know all revocations. Else as `Admitted`.
+    Unknown(Duration),
     Limited(Duration),
 }
 
@@ -54,14 +56,15 @@ impl Script {
         }
     }
 
-    /// Asks about a session and counts a request of its player, if a rate is given.
+    /// Asks about a session and counts a request of its player or key, if a rate is given.
     pub(super) async fn session(
         &self,
         session: SessionId,
-        rate: Option<(PlayerId, &Rate)>,
+        rate: Option<(Counted, &Rate)>,
     ) -> Result<Verdict, RedisLost> {
         let rate_key = match rate {
-            Some((player, _)) => self.key(format_args!("rate:player:{player}")),
+            Some((Counted::Player(player), _)) => self.key(format_args!("rate:player:{player}")),
+            Some((Counted::Key(key), _)) => self.key(format_args!("rate:key:{key}")),
             None => self.key("rate:none"),
         };
         let session_keys = [self.key(keys::revoked(session)), self.key(keys::REVOCATIONS_COMPLETE)];
@@ -93,15 +96,15 @@ impl Script {
         };
         let by_hash = command("EVALSHA", &self.hash);
         let by_text = || command("EVAL", TEXT);
-        let (verdict, wait) = self
+        let (verdict, time) = self
             .redis
             .ask(|connection| evaluate(connection, by_hash, by_text))
             .await?;
         Ok(match verdict {
-            0 => Verdict::Admitted,
+            0 => Verdict::Admitted(Duration::from_micros(time)),
             1 => Verdict::Ended,
-            3 => Verdict::Limited(Duration::from_micros(wait)),
-            _ => Verdict::Unknown,
+            3 => Verdict::Limited(Duration::from_micros(time)),
+            _ => Verdict::Unknown(Duration::from_micros(time)),
         })
     }
 }

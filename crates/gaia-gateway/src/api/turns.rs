@@ -73,7 +73,7 @@ pub(crate) async fn take(
         conversation,
         turn,
     };
-    let mut following = Following::take(&game, &asked, place, text).await?;
+    let mut following = Following::take(&game, &asked, place, text, None).await?;
     let first = following.first().await?;
     if wants_events(&headers) {
         return Ok(events::answer(asked, first, following));
@@ -150,7 +150,7 @@ pub(crate) async fn cancel(
 async fn whole(first: TurnEvent, mut following: Following) -> Result<Turn, Refusal> {
     let mut event = first;
     loop {
-        if let TurnEvent::Final { turn } = event {
+        if let TurnEvent::Final { turn, .. } = event {
             return Ok(turn);
         }
         event = following

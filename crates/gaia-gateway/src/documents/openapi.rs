@@ -13,7 +13,8 @@ const INTRODUCTION: &str = "\
 What a player's client asks of a game. Come in with `POST /v1/players/guest`, send the access token as \
 `Authorization: Bearer ...`, start a conversation and say something. Access tokens last 15 minutes; exchange the refresh \
 token for the next pair. Every refusal is `application/problem+json` with a stable `code`. The same conversation over a \
-socket is in `/asyncapi.json`.";
+socket is in `/asyncapi.json`. OpenAI's own clients find the characters as models under `/openai/v1`, which is described \
+by OpenAI's reference.";
 
 /// The document without its paths.
 pub(crate) fn head() -> OpenApi {

@@ -4,12 +4,7 @@ use gaia_testkit::{Answer, TestCluster, Visitor};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-fn admin(cluster: &TestCluster) -> Visitor {
-    let mut admin = Visitor::new(format!("http://{}", cluster.ops[0]));
-    let token = cluster.game.gateway_settings().games.remove(0).admin_token;
-    admin.access_token = Some(token.expose().to_owned());
-    admin
-}
+use crate::support::admin;
 
 async fn put(admin: &Visitor, path: &str, body: &Value) -> Answer {
     admin.send(admin.request(Method::PUT, path).json(body)).await
@@ -120,4 +115,50 @@ async fn requests_and_refusals_are_counted_by_pattern_and_not_by_path() {
     assert!(mine("gaia_http_request_seconds_bucket").contains("le=\"0.005\""));
     assert!(!mine("gaia_open_connections").is_empty());
     assert!(!metrics.contains(&missing));
+}
+
+#[tokio::test]
+async fn a_key_is_made_shown_once_listed_and_revoked() {
+    let cluster = TestCluster::start().await;
+    let admin = admin(&cluster);
+    let path = format!("/admin/v1/keys/{}", cluster.game.id);
+    assert_eq!(admin.get(&path).await.ok(), json!([]));
+    let made = admin.post(&path, json!({ "name": "website" })).await;
+    assert_eq!(made.status, 201);
+    let secret = made.body["secret"].as_str().unwrap();
+    assert!(
+        secret.starts_with(&format!("gaia_{}_", cluster.game.id)) && secret.len() > 60,
+        "{secret}"
+    );
+    let listed = admin.get(&path).await.ok();
+    let key = &listed[0];
+    assert_eq!(
+        (&key["name"], &key["scopes"], &key["revoked_at"]),
+        (&json!("website"), &json!(["chat"]), &Value::Null)
+    );
+    assert!(secret.starts_with(key["hint"].as_str().unwrap()));
+    assert!(!listed.to_string().contains(secret), "the key is shown again");
+
+    let one = format!("{path}/{}", key["id"].as_str().unwrap());
+    let revoked = admin.delete(&one).await.ok();
+    assert!(revoked["revoked_at"].is_string(), "{revoked}");
+    assert_eq!(
+        admin.delete(&one).await.ok(),
+        revoked,
+        "revoking it again changes nothing"
+    );
+    let nobody = format!("{path}/{}", crate::support::id());
+    assert_eq!(admin.delete(&nobody).await.code(), "not_found");
+    for bad in [
+        json!({}),
+        json!({ "name": " " }),
+        json!({ "name": "x", "scopes": [] }),
+        json!({ "name": "x", "scopes": ["everything"] }),
+        json!({ "name": "x", "requests_per_minute": 0 }),
+    ] {
+        assert_eq!(admin.post(&path, bad.clone()).await.code(), "invalid_input", "{bad}");
+    }
+    let mut stranger = admin.clone();
+    stranger.access_token = cluster.visitor().await.access_token;
+    assert_eq!(stranger.get(&path).await.code(), "token_invalid");
 }

@@ -69,7 +69,7 @@ async fn answer(play: Play, ask: TakeTurn, sink: EventSink) {
     }
     if play.is_ended {
         let turn = turn(ask.conversation, ask.turn, TurnState::Done);
-        sink.event(&TurnEvent::Final { turn }).await;
+        sink.event(&TurnEvent::Final { turn, usage: None }).await;
     }
 }
 
@@ -95,7 +95,7 @@ async fn follow(play: Play, bus: Bus, followed: Followed) {
             message.subject.rsplit('.').next().unwrap().parse().unwrap(),
         );
         let turn = turn(conversation, id, TurnState::Done);
-        sink.event(&TurnEvent::Final { turn }).await;
+        sink.event(&TurnEvent::Final { turn, usage: None }).await;
     }
 }
 

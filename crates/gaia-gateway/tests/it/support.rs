@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use eventsource_stream::{Event, Eventsource};
 use futures::{SinkExt, StreamExt, stream::BoxStream};
-use gaia_testkit::Visitor;
+use gaia_testkit::{TestCluster, Visitor};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -19,6 +19,23 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 /// A fresh id.
 pub(crate) fn id() -> String {
     gaia_names::TurnId::fresh().to_string()
+}
+
+/// Whoever holds the admin token, at the second port.
+pub(crate) fn admin(cluster: &TestCluster) -> Visitor {
+    let mut admin = Visitor::new(format!("http://{}", cluster.ops[0]));
+    let token = cluster.game.gateway_settings().games.remove(0).admin_token;
+    admin.access_token = Some(token.expose().to_owned());
+    admin
+}
+
+/// A program of the game's with a new key, made as asked; and the key's id.
+pub(crate) async fn program(cluster: &TestCluster, key: Value) -> (Visitor, String) {
+    let path = format!("/admin/v1/keys/{}", cluster.game.id);
+    let made = admin(cluster).post(&path, key).await.ok();
+    let mut program = cluster.stranger();
+    program.access_token = made["secret"].as_str().map(str::to_owned);
+    (program, made["id"].as_str().unwrap().to_owned())
 }
 
 /// A request to say something and hear the reply as events.

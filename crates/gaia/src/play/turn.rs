@@ -169,8 +169,8 @@ impl Watch<'_> {
                     self.screen.words(fresh);
                 }
                 // Its process was lost; the same turn can be sent again.
-                Some(Ok(TurnEvent::Final { turn })) if turn.state == TurnState::Interrupted => return Ok(None),
-                Some(Ok(TurnEvent::Final { turn })) => return Ok(Some(Ended::Over(Box::new(turn)))),
+                Some(Ok(TurnEvent::Final { turn, .. })) if turn.state == TurnState::Interrupted => return Ok(None),
+                Some(Ok(TurnEvent::Final { turn, .. })) => return Ok(Some(Ended::Over(Box::new(turn)))),
                 Some(Ok(TurnEvent::Accepted { .. } | TurnEvent::Alive {})) => {}
             }
         }

@@ -4,9 +4,9 @@ use insta::assert_snapshot;
 
 use crate::binary::Gaia;
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 17] = [
     "new", "check", "explain", "plan", "up", "status", "list", "logs", "restart", "down", "destroy", "doctor", "model",
-    "play", "health", "serve",
+    "keys", "play", "health", "serve",
 ];
 
 #[test]
@@ -34,6 +34,7 @@ fn help_is_a_first_page_of_a_manual() {
       destroy  Remove a game with all its data
       doctor   Say what this machine lacks, and the command that brings it
       model    Install or list models
+      keys     Make, list or revoke the keys of a game's own programs
       play     Talk to a game's characters
       health   Ask a service whether it is ready
       serve    Run one part of a cluster; `gaia up` does this by itself

@@ -4,7 +4,9 @@ use std::{sync::OnceLock, time::Duration};
 
 use gaia_names::{GameId, Secret};
 use gaia_protocol::{bundle::Bundle, chat::BundleInUse};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::DeployError;
 
@@ -74,6 +76,33 @@ pub(crate) async fn publish(ops_port: u16, bundle: &Bundle, token: &Secret) -> R
         return Ok(());
     }
     Err(failed(format!("{status}: {text}")))
+}
+
+/// Asks the admin API of a gateway something. What it is asked and what it answers may hold secrets, so neither is told.
+pub(crate) async fn ask_admin<T: DeserializeOwned>(
+    ops_port: u16,
+    token: &Secret,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<T, String> {
+    let url = format!("http://127.0.0.1:{ops_port}/admin/v1/{path}");
+    let mut asked = client()?
+        .request(method, url)
+        .bearer_auth(token.expose())
+        .timeout(PUBLISHING);
+    if let Some(body) = body {
+        asked = asked.json(body);
+    }
+    let answer = asked.send().await.map_err(|fault| unreached(&fault))?;
+    let status = answer.status();
+    let bytes = answer.bytes().await.map_err(|fault| unreached(&fault))?;
+    if status.is_success() {
+        return serde_json::from_slice(&bytes).map_err(|fault| format!("its answer cannot be read: {fault}"));
+    }
+    let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let detail = problem["detail"].as_str();
+    Err(detail.map_or_else(|| status.to_string(), |detail| detail.chars().take(400).collect()))
 }
 
 fn bundle_url(ops_port: u16, game: &GameId) -> String {

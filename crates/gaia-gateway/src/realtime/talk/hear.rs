@@ -94,7 +94,7 @@ impl Talk {
         let following = match wish {
             Wish::Say(text) => {
                 prose("text", &text, LONGEST_MESSAGE)?;
-                Following::take(&self.game, &asked, place, text).await?
+                Following::take(&self.game, &asked, place, text, None).await?
             }
             Wish::Resume(after) => {
                 let kept = read(&self.game, &asked, place).await?;

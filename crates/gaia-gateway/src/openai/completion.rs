@@ -1,0 +1,148 @@
+//! One completion: a turn, asked for and followed as OpenAI's clients expect it.
+
+use gaia_protocol::{
+    ErrorCode, Fault,
+    auth::Caller,
+    chat::{TurnEvent, TurnOptions},
+};
+use serde_json::Value;
+
+use super::{
+    Refused,
+    answers::{self, Head},
+    request::Wanted,
+    thread::{Sent, Thread},
+};
+use crate::{
+    asked::Asked,
+    game::Shared,
+    turns::{self, Following, Place},
+};
+
+/// A turn that has begun.
+pub(super) struct Completion {
+    game: Shared,
+    asked: Asked,
+    pub(super) head: Head,
+    thread: Thread,
+    following: Following,
+    /// The first event, until it is used.
+    first: Option<TurnEvent>,
+    streams: bool,
+    pub(super) includes_usage: bool,
+}
+
+impl Completion {
+    /// Says what the player says, in the conversation that it belongs to. Nothing was answered yet, so a refusal is one.
+    pub(super) async fn begin(
+        game: &Shared,
+        asked: &Asked,
+        caller: Caller,
+        wanted: Wanted,
+        sent: &Sent,
+    ) -> Result<Self, Refused> {
+        let mut thread = Thread::find(game, asked, caller, &wanted, sent).await?;
+        let mut begun = take(game, asked, caller, &wanted, &thread).await;
+        if thread.is_known
+            && let Err(Fault {
+                code: ErrorCode::NotFound,
+                ..
+            }) = begun
+        {
+            // The player deleted the conversation meanwhile, or the persona has left the game.
+            thread = thread.anew(game, asked, caller, &wanted).await?;
+            begun = take(game, asked, caller, &wanted, &thread).await;
+        }
+        let (following, first) = match begun {
+            Ok(begun) => begun,
+            Err(fault) => {
+                thread.goes_back(game).await;
+                return Err(fault.into());
+            }
+        };
+        Ok(Self {
+            game: game.clone(),
+            asked: asked.clone(),
+            head: Head::of(thread.turn, &wanted.persona),
+            thread,
+            following,
+            first: Some(first),
+            streams: wanted.streams,
+            includes_usage: wanted.includes_usage,
+        })
+    }
+
+    /// Whether the client wants the reply word by word.
+    pub(super) fn streams(&self) -> bool {
+        self.streams
+    }
+
+    /// The next event.
+    pub(super) async fn next(&mut self) -> Result<TurnEvent, Fault> {
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
+        let next = self.following.next().await;
+        next.unwrap_or_else(|| Err(ErrorCode::TurnInterrupted.into()))
+    }
+
+    /// Waits for the whole reply.
+    pub(super) async fn whole(mut self) -> Result<Value, Refused> {
+        loop {
+            match self.next().await {
+                Ok(TurnEvent::Final { turn, usage }) => {
+                    let reply = turn.reply.as_ref().map_or("", |reply| reply.text.as_str());
+                    self.goes_on(reply).await;
+                    return Ok(answers::whole(&self.head, &turn, usage));
+                }
+                Ok(_) => {}
+                Err(fault) => {
+                    self.goes_back().await;
+                    return Err(fault.into());
+                }
+            }
+        }
+    }
+
+    /// The turn is over, and the client heard this: from there it may go on.
+    pub(super) async fn goes_on(&self, heard: &str) {
+        self.thread.goes_on(&self.game, heard).await;
+    }
+
+    /// The turn came to nothing: the client may go on from where it was.
+    pub(super) async fn goes_back(&self) {
+        self.thread.goes_back(&self.game).await;
+    }
+
+    /// The client has gone in the middle of the reply: nobody wants the rest. What it heard is where it may go on.
+    pub(super) fn leave(&self, heard: String) {
+        let (game, asked) = (self.game.clone(), self.asked.clone());
+        let (place, thread) = (*self.following.place(), self.thread);
+        self.game.tasks.spawn(async move {
+            // Where it is over already, or nobody works on it any more, there is nothing to stop.
+            let _ = turns::cancel(&game, &asked, place).await;
+            thread.goes_on(&game, &heard).await;
+        });
+    }
+}
+
+async fn take(
+    game: &Shared,
+    asked: &Asked,
+    caller: Caller,
+    wanted: &Wanted,
+    thread: &Thread,
+) -> Result<(Following, TurnEvent), Fault> {
+    let place = Place {
+        caller,
+        conversation: thread.end.conversation,
+        turn: thread.turn,
+    };
+    let options = TurnOptions {
+        quotes: thread.quotes(wanted),
+        ..wanted.options.clone()
+    };
+    let mut following = Following::take(game, asked, place, wanted.text.clone(), Some(options)).await?;
+    let first = following.first().await?;
+    Ok((following, first))
+}

@@ -59,11 +59,9 @@ pub(crate) async fn complete(
     let wanted = request::read(request).await?;
     let caller = admitted.asker.player(&game, &asked, wanted.player_name.clone()).await?;
     let completion = Completion::begin(&game, &asked, caller, wanted, &Sent::of(&headers)?).await?;
-    let mut response = if completion.streams() {
+    Ok(admitted.tell(if completion.streams() {
         stream::answer(completion)
     } else {
         Json::<Value>(completion.whole().await?).into_response()
-    };
-    admitted.tell_standing(response.headers_mut());
-    Ok(response)
+    }))
 }

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderName, HeaderValue, request::Parts},
+    http::{HeaderName, HeaderValue, request::Parts},
+    response::Response,
 };
 use gaia_protocol::{
     ErrorCode, Fault,
@@ -54,18 +55,20 @@ impl FromRequestParts<Shared> for Admitted {
 
 impl Admitted {
     /// Says in OpenAI's headers how the caller's requests stand.
-    pub(super) fn tell_standing(&self, headers: &mut HeaderMap) {
+    pub(super) fn tell(&self, mut response: Response) -> Response {
         let Standing {
             limit,
             remaining,
             reset,
         } = self.standing;
+        let headers = response.headers_mut();
         let mut tell = |name, value: HeaderValue| headers.insert(HeaderName::from_static(name), value);
         tell("x-ratelimit-limit-requests", limit.into());
         tell("x-ratelimit-remaining-requests", remaining.into());
         if let Ok(reset) = HeaderValue::from_str(&duration(reset)) {
             tell("x-ratelimit-reset-requests", reset);
         }
+        response
     }
 }
 

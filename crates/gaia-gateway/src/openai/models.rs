@@ -3,6 +3,7 @@
 use axum::{
     Json,
     extract::{Path, State, rejection::PathRejection},
+    response::{IntoResponse, Response},
 };
 use gaia_names::GameId;
 use gaia_protocol::{
@@ -15,10 +16,11 @@ use super::{Refused, asker::Admitted};
 use crate::{asked::Asked, game::Shared};
 
 /// Lists the personas, in the game's order.
-pub(crate) async fn list(State(game): State<Shared>, asked: Asked, admitted: Admitted) -> Result<Json<Value>, Refused> {
+pub(crate) async fn list(State(game): State<Shared>, asked: Asked, admitted: Admitted) -> Result<Response, Refused> {
     let personas = personas(&game, &asked, &admitted).await?;
     let data: Vec<_> = personas.iter().map(|persona| model(&game.id, persona)).collect();
-    Ok(Json(json!({ "object": "list", "data": data })))
+    let list = json!({ "object": "list", "data": data });
+    Ok(admitted.tell(Json(list).into_response()))
 }
 
 /// Reads one.
@@ -27,13 +29,13 @@ pub(crate) async fn read(
     asked: Asked,
     wanted: Result<Path<String>, PathRejection>,
     admitted: Admitted,
-) -> Result<Json<Value>, Refused> {
+) -> Result<Response, Refused> {
     // What is no text is no persona's name either.
     let wanted = wanted.map(|Path(wanted)| wanted).unwrap_or_default();
     let personas = personas(&game, &asked, &admitted).await?;
     let found = personas.iter().find(|persona| persona.id.as_str() == wanted);
     let found = found.ok_or_else(|| Refused::no_model(&wanted))?;
-    Ok(Json(model(&game.id, found)))
+    Ok(admitted.tell(Json(model(&game.id, found)).into_response()))
 }
 
 /// Whoever may talk to them may see them.

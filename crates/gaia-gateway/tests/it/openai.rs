@@ -27,6 +27,11 @@ pub(crate) async fn complete(visitor: &Visitor, body: Value) -> Answer {
     visitor.post(PATH, body).await
 }
 
+/// A completion that must be one.
+pub(crate) async fn completed(visitor: &Visitor, body: Value) -> Value {
+    complete(visitor, body).await.ok()
+}
+
 pub(crate) fn content(answer: &Value) -> &str {
     answer["choices"][0]["message"]["content"].as_str().unwrap()
 }
@@ -156,7 +161,7 @@ async fn a_reply_ends_at_a_stop_that_the_route_ignores() {
         .llm
         .always(Script::says("Go north. \n\nPlayer: I go. And then?"));
     for stop in [json!("\n\nPlayer:"), json!(["nowhere", "Player:"])] {
-        let answer = complete(&player, with(&json!({ "stop": stop }))).await.ok();
+        let answer = completed(&player, with(&json!({ "stop": stop }))).await;
         assert_eq!(
             (content(&answer), &answer["choices"][0]["finish_reason"]),
             ("Go north.", &json!("stop"))
@@ -177,12 +182,12 @@ async fn an_authored_line_costs_nothing_and_ends_at_a_stop_too() {
     })
     .await;
     let player = cluster.visitor().await;
-    let answer = complete(&player, saying("hello")).await.ok();
+    let answer = completed(&player, saying("hello")).await;
     assert_eq!(
         (&answer["usage"]["total_tokens"], &answer["system_fingerprint"]),
         (&json!(0), &json!("authored/barks"))
     );
-    let cut = complete(&player, with(&json!({ "stop": "e" }))).await.ok();
+    let cut = completed(&player, with(&json!({ "stop": "e" }))).await;
     assert!(["W", "Good"].contains(&content(&cut)), "{cut}");
 }
 
@@ -197,7 +202,7 @@ async fn the_lower_limit_wins_and_a_reply_that_reached_it_says_so() {
         (json!({ "max_tokens": 100_000 }), 120),
         (json!({ "max_tokens": null }), 120),
     ] {
-        complete(&player, with(&asked)).await.ok();
+        completed(&player, with(&asked)).await;
         assert_eq!(
             cluster.llm.received().last().unwrap().body["max_tokens"],
             sent,
@@ -205,14 +210,12 @@ async fn the_lower_limit_wins_and_a_reply_that_reached_it_says_so() {
         );
     }
     cluster.llm.always(Script::says("Good evening, trav").then(Ending::Cut));
-    let answer = complete(&player, with(&json!({ "max_tokens": 3 }))).await.ok();
+    let answer = completed(&player, with(&json!({ "max_tokens": 3 }))).await;
     assert_eq!(
         (content(&answer), &answer["choices"][0]["finish_reason"]),
         ("Good evening, trav", &json!("length"))
     );
-    complete(&player, with(&json!({ "temperature": 0.5, "seed": -1 })))
-        .await
-        .ok();
+    completed(&player, with(&json!({ "temperature": 0.5, "seed": -1 }))).await;
     let sent = cluster.llm.received().pop().unwrap().body;
     assert_eq!(
         (&sent["temperature"], &sent["seed"]),
@@ -311,7 +314,7 @@ async fn a_key_opens_what_it_is_for_and_nothing_when_it_is_wrong_foreign_or_revo
     let (site, id) = program(&cluster, json!({ "name": "website" })).await;
     let (lister, _) = program(&cluster, json!({ "name": "lister", "scopes": ["models"] })).await;
     assert_eq!(site.get("/openai/v1/models").await.status, 200);
-    complete(&site, saying("hello")).await.ok();
+    completed(&site, saying("hello")).await;
     assert_eq!(lister.get("/openai/v1/models").await.status, 200);
     let beyond = refusal(&complete(&lister, saying("hello")).await);
     assert_eq!((beyond.0, beyond.1.as_str()), (StatusCode::FORBIDDEN, "forbidden"));
@@ -338,7 +341,7 @@ async fn a_key_opens_what_it_is_for_and_nothing_when_it_is_wrong_foreign_or_revo
 
     // The gateway has just used it, and refuses it all the same.
     let path = format!("/admin/v1/keys/{}/{id}", cluster.game.id);
-    admin(&cluster).delete(&path).await.ok();
+    assert_eq!(admin(&cluster).delete(&path).await.status, 200);
     let answer = site.get("/openai/v1/models").await;
     assert_eq!(refusal(&answer).0, StatusCode::UNAUTHORIZED);
 }
@@ -351,9 +354,9 @@ async fn a_revoked_key_stays_revoked_without_redis() {
     })
     .await;
     let (site, id) = program(&cluster, json!({ "name": "website" })).await;
-    complete(&site, saying("hello")).await.ok();
+    completed(&site, saying("hello")).await;
     cluster.game.kill(Store::Redis).await;
-    complete(&site, saying("hello again")).await.ok();
+    completed(&site, saying("hello again")).await;
     let path = format!("/admin/v1/keys/{}/{id}", cluster.game.id);
     assert_eq!(admin(&cluster).delete(&path).await.code(), "unavailable");
     assert_eq!(

@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
-    openai::{complete, content, refusal},
+    openai::{complete, completed, content, refusal},
     support::program,
 };
 
@@ -45,7 +45,7 @@ impl<'a> Client<'a> {
     }
 
     async fn say(&mut self, text: &str) -> Value {
-        let answer = complete(self.visitor, self.body(text)).await.ok();
+        let answer = completed(self.visitor, self.body(text)).await;
         let reply = content(&answer).to_owned();
         let (user, assistant) = (json!("user"), json!("assistant"));
         self.messages.push(json!({ "role": user, "content": text }));
@@ -154,7 +154,7 @@ async fn whoever_goes_on_twice_from_the_same_place_has_two_conversations() {
     turns.sort_unstable();
     assert_eq!(turns, [1, 2]);
     // The same once more, as for another answer: that was said already, so it is a conversation of its own.
-    complete(&player, client.body("Left")).await.ok();
+    completed(&player, client.body("Left")).await;
     assert_eq!(conversations(&player).await.len(), 3);
 }
 
@@ -211,7 +211,7 @@ async fn the_holder_of_a_key_names_the_player_and_a_player_cannot() {
     let mut cleo = Client::of(&site, "cleo");
     let mut body = cleo.body("Hello");
     body.as_object_mut().unwrap().extend(named.as_object().unwrap().clone());
-    let answer = complete(&site, body).await.ok();
+    let answer = completed(&site, body).await;
     cleo = cleo.told("user", "Hello").told("assistant", content(&answer));
     let told = cleo.messages.clone();
     assert!(heard(Client::of(&site, "cleo"), &told).await);

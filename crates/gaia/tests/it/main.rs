@@ -7,6 +7,7 @@ mod binary;
 mod folders;
 mod fuzz;
 mod journey;
+mod keys;
 mod kills;
 mod play;
 mod reference;

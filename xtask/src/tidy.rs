@@ -2,6 +2,7 @@
 
 mod crates;
 mod files;
+mod metrics;
 
 use anyhow::{Result, bail};
 
@@ -12,6 +13,7 @@ pub(crate) fn run() -> Result<()> {
     let mut broken = Vec::new();
     files::check(&mut broken)?;
     crates::check(&mut broken)?;
+    metrics::check(&mut broken)?;
     if broken.is_empty() {
         shell::say("tidy: every wall stands");
         return Ok(());

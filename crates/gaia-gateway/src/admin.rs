@@ -66,7 +66,12 @@ pub(crate) fn router(games: BTreeMap<GameId, (Shared, Secret)>) -> Router {
 }
 
 async fn around(inner: Router, request: Request) -> Response {
-    let asked = Asked::new(request.headers(), Ipv4Addr::UNSPECIFIED.into(), ADMIN.pattern);
+    let asked = Asked::new(
+        request.headers(),
+        Ipv4Addr::UNSPECIFIED.into(),
+        request.method(),
+        ADMIN.pattern,
+    );
     edge::answer(inner, None, const { &ADMIN }, asked, request).await
 }
 

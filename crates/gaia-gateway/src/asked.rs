@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, request::Parts},
+    http::{HeaderMap, Method, request::Parts},
 };
 use gaia_names::GameId;
 use gaia_protocol::ErrorCode;
@@ -12,7 +12,7 @@ use gaia_service::{Call, trace};
 use tracing::{Span, field};
 use uuid::Uuid;
 
-use crate::{problem::Refusal, routes::REQUEST_TIME};
+use crate::{edge::known, problem::Refusal, routes::REQUEST_TIME};
 
 /// Where a request comes from and how it is called. An extension of every request.
 #[derive(Clone)]
@@ -26,7 +26,8 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn new(headers: &HeaderMap, peer: IpAddr, pattern: &'static str) -> Self {
+    pub(crate) fn new(headers: &HeaderMap, peer: IpAddr, method: &Method, pattern: &'static str) -> Self {
+        let method = known(method);
         let given = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let id: Arc<str> = match given("x-request-id").filter(|id| is_id(id)) {
             Some(id) => id.into(),
@@ -35,12 +36,12 @@ impl Asked {
         let span = tracing::debug_span!(
             "request",
             otel.kind = "server",
-            otel.name = field::Empty,
+            otel.name = %format_args!("{method} {pattern}"),
             otel.status_code = field::Empty,
             game.name = field::Empty,
             request = &*id,
             http.route = pattern,
-            http.request.method = field::Empty,
+            http.request.method = method,
             http.response.status_code = field::Empty,
         );
         if !span.is_disabled() {
@@ -104,7 +105,7 @@ mod tests {
 
     fn id_for(given: &'static str) -> Arc<str> {
         let headers = HeaderMap::from_iter([("x-request-id".parse().unwrap(), given.parse().unwrap())]);
-        Asked::new(&headers, Ipv4Addr::LOCALHOST.into(), "/v1/personas").id
+        Asked::new(&headers, Ipv4Addr::LOCALHOST.into(), &Method::GET, "/v1/personas").id
     }
 
     #[test]

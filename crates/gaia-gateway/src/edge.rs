@@ -1,7 +1,6 @@
 //! Everything around a handler: the request's id, limits, time, refusals as problems, metrics and the log.
 
 use std::{
-    fmt,
     panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
@@ -16,7 +15,7 @@ use futures::FutureExt;
 use gaia_names::{GameId, Service};
 use gaia_protocol::{ErrorCode, Fault};
 use tower::ServiceExt;
-use tracing::{Instrument, Span, field};
+use tracing::{Instrument, Span};
 
 use crate::{
     accept,
@@ -135,13 +134,7 @@ fn tell(
     }
     let code = fault.map_or("", |fault| fault.code.as_str());
     let (request, pattern, elapsed_ms) = (&*asked.id, route.pattern, took.as_millis());
-    trace(
-        &asked.span,
-        game,
-        &format_args!("{} {pattern}", known(method)),
-        known(method),
-        status,
-    );
+    trace(&asked.span, game, status);
     if status >= 500 {
         let trace_id = asked.trace_id();
         tracing::warn!(
@@ -168,13 +161,11 @@ fn tell(
 }
 
 /// Completes what is traced of a request.
-fn trace(span: &Span, game: &str, name: &fmt::Arguments<'_>, method: &str, status: u16) {
+fn trace(span: &Span, game: &str, status: u16) {
     if span.is_disabled() {
         return;
     }
-    span.record("otel.name", field::display(name));
     span.record("game.name", game);
-    span.record("http.request.method", method);
     span.record("http.response.status_code", status);
     if status >= 500 {
         span.record("otel.status_code", "ERROR");
@@ -182,7 +173,7 @@ fn trace(span: &Span, game: &str, name: &fmt::Arguments<'_>, method: &str, statu
 }
 
 /// Methods by name; what clients make up is not a label.
-fn known(method: &Method) -> &'static str {
+pub(crate) fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",

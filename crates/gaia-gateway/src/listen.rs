@@ -163,7 +163,7 @@ async fn connection(port: &Arc<Port>, stream: TcpStream, peer: SocketAddr, seat:
 
 async fn one(port: &Port, peer: SocketAddr, seat: Arc<Seat>, request: Request<Incoming>) -> axum::response::Response {
     let route = routes::of(request.uri().path());
-    let asked = Asked::new(request.headers(), peer.ip(), route.pattern);
+    let asked = Asked::new(request.headers(), peer.ip(), request.method(), route.pattern);
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(seat);
     edge::answer(port.router.clone(), Some(&port.game.id), route, asked, request).await

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "a failed test tells what it cleaned up")]
 
 mod binary;
+mod collector;
 mod folders;
 mod fuzz;
 mod journey;
@@ -12,4 +13,5 @@ mod kills;
 mod play;
 mod reference;
 mod scripted_gateway;
+mod trace;
 mod usage;

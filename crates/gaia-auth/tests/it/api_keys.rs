@@ -22,7 +22,7 @@ fn key(name: &str) -> CreateKey {
 }
 
 fn hash(text: &str) -> [u8; 32] {
-    digest(&SHA256, text.as_bytes()).as_ref().try_into().unwrap()
+    digest(&SHA256, text.as_bytes()).as_ref().try_into().expect("32 bytes")
 }
 
 fn known(made: &NewApiKey) -> VerifyKey {

@@ -183,7 +183,7 @@ impl<'a> Race<'a> {
     fn fall_back(&mut self) -> bool {
         let falls = self.ask_next();
         if falls {
-            self.count("gaia_chat_fallbacks_total");
+            metrics::counter!("gaia_chat_fallbacks_total", &self.labels()).increment(1);
         }
         falls
     }
@@ -191,7 +191,7 @@ impl<'a> Race<'a> {
     fn hedge(&mut self) {
         if !self.waiting.is_empty() && self.runners.len() == 1 && self.game.route_states.may_hedge() {
             self.ask_next();
-            self.count("gaia_chat_hedges_total");
+            metrics::counter!("gaia_chat_hedges_total", &self.labels()).increment(1);
         }
     }
 
@@ -211,16 +211,13 @@ impl<'a> Race<'a> {
         for runner in self.runners.iter().filter(|runner| runner.is_running) {
             models::note(self.game, runner.route, &RouteFault::Slow(runner.asked.elapsed()));
         }
-        self.count("gaia_chat_closes_total");
+        metrics::counter!("gaia_chat_closes_total", &self.labels()).increment(1);
         First::TooLate
     }
 
-    fn count(&self, name: &'static str) {
-        let labels = [
-            ("game", self.game.id.to_string()),
-            ("persona", self.question.persona().id.to_string()),
-        ];
-        metrics::counter!(name, &labels).increment(1);
+    fn labels(&self) -> [(&'static str, String); 2] {
+        let persona = self.question.persona().id.to_string();
+        [("game", self.game.id.to_string()), ("persona", persona)]
     }
 }
 

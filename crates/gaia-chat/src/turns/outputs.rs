@@ -38,7 +38,7 @@ impl FirstOutputs {
         let took = self.began.elapsed();
         let is_in_time = took <= self.target;
         if !std::mem::replace(&mut self.has_any, true) {
-            self.count("gaia_chat_first_output_total", is_in_time);
+            metrics::counter!("gaia_chat_first_output_total", &self.with_answer(is_in_time)).increment(1);
         }
         if matches!(piece, Piece::Interim(_)) {
             return;
@@ -46,21 +46,19 @@ impl FirstOutputs {
         self.has_words = true;
         let is_of_a_model = draft.is_of_a_model();
         if self.has_routes {
-            self.count("gaia_chat_first_token_total", is_in_time && is_of_a_model);
+            let labels = self.with_answer(is_in_time && is_of_a_model);
+            metrics::counter!("gaia_chat_first_token_total", &labels).increment(1);
         }
         if is_of_a_model {
             let [game, persona] = self.labels.clone();
-            metrics::histogram!(
-                "gaia_chat_first_token_seconds",
-                &[game, persona, ("route", draft.route())]
-            )
-            .record(took);
+            let labels = [game, persona, ("route", draft.route())];
+            metrics::histogram!("gaia_chat_first_token_seconds", &labels).record(took);
         }
     }
 
-    fn count(&self, name: &'static str, is_in_time: bool) {
+    fn with_answer(&self, is_in_time: bool) -> [(&'static str, String); 3] {
         let [game, persona] = self.labels.clone();
         let in_time = if is_in_time { "yes" } else { "no" };
-        metrics::counter!(name, &[game, persona, ("in_time", in_time.to_owned())]).increment(1);
+        [game, persona, ("in_time", in_time.to_owned())]
     }
 }

@@ -13,5 +13,6 @@ mod kills;
 mod play;
 mod reference;
 mod scripted_gateway;
+mod steps;
 mod trace;
 mod usage;

@@ -7,6 +7,7 @@ mod binary;
 mod collector;
 mod folders;
 mod fuzz;
+mod isolation;
 mod journey;
 mod keys;
 mod kills;

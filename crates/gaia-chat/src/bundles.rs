@@ -23,6 +23,8 @@ use crate::{authored::Lines, game::Game, replies, store};
 const LOOK: Duration = Duration::from_secs(30);
 /// The same while Postgres did not answer.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long Postgres may take where somebody waits to be told the generation.
+const LOOK_FIRST: Duration = Duration::from_millis(500);
 
 /// Why a mounted bundle cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -139,7 +141,10 @@ pub(crate) async fn publish(game: Arc<Game>, ask: PublishBundle) -> Result<Bundl
     Ok(in_use(&game))
 }
 
+/// Whichever instance is asked, it has the newest generation by then: another one may have taken it in just now.
 pub(crate) async fn read(game: Arc<Game>, _: ReadBundle) -> Result<BundleInUse, Fault> {
+    // Without Postgres, what is in use here is still an answer.
+    let _ = tokio::time::timeout(LOOK_FIRST, look(&game)).await;
     Ok(in_use(&game))
 }
 

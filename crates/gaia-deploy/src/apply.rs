@@ -8,6 +8,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use gaia_names::ClusterName;
 use serde::Serialize;
 
+pub use self::lock::tidy;
 use self::{journal::Journal, lock::ClusterLock};
 use crate::{
     Blueprint, ClusterFolder, DeployError, Home, Plan, StepId,

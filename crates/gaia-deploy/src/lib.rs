@@ -15,7 +15,7 @@ mod status;
 pub mod targets;
 
 pub use admin::Admin;
-pub use apply::{Applied, ApplyOptions, Event, Program, apply, destroy, restart, stop};
+pub use apply::{Applied, ApplyOptions, Event, Program, apply, destroy, restart, stop, tidy};
 pub use blueprint::{Blueprint, ClusterInput, Credentials, GameBlueprint, GameInput, Parent};
 pub use doctor::{Finding, FindingState, doctor};
 pub use error::DeployError;

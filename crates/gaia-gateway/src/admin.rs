@@ -31,7 +31,7 @@ use crate::{
     routes::{Refusals, Route},
 };
 
-/// The largest bundle, in bytes.
+/// The largest bundle, in bytes. NATS must take it, and `gaia check` lets no game come near it.
 const LARGEST_BUNDLE: usize = 8 * 1024 * 1024;
 /// How admin requests are counted.
 const ADMIN: Route = Route {

@@ -42,6 +42,13 @@ pub struct HomeError {
     source: io::Error,
 }
 
+impl HomeError {
+    /// Whether the folder or the file was not there.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
 /// A running process as the record names it. The start time and the machine's boot are there because process ids are
 /// used again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +185,22 @@ impl Home {
         let _ = fs::remove_file(self.file(RECORD));
     }
 
+    /// Removes the folder with all that it holds, one file last: once that is gone, somebody may make it anew, and then
+    /// the folder stays. True if it went.
+    pub(crate) fn remove(&self, last: &str) -> Result<bool, HomeError> {
+        for entry in fs::read_dir(&self.0).map_err(failed("read", &self.0))? {
+            let path = entry.map_err(failed("read", &self.0))?.path();
+            if path != self.file(last) {
+                gone(fs::remove_file(&path)).map_err(failed("remove", &path))?;
+            }
+        }
+        gone(fs::remove_file(self.file(last))).map_err(failed("remove", &self.file(last)))?;
+        match fs::remove_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(false),
+            removed => gone(removed).map(|()| true).map_err(failed("remove", &self.0)),
+        }
+    }
+
     /// Writes a file in one step, readable by its owner only.
     fn write(&self, name: &str, content: &[u8]) -> Result<(), HomeError> {
         let path = self.file(name);
@@ -189,6 +212,14 @@ impl Home {
             File::open(&self.0)?.sync_all()
         };
         write().map_err(failed("write", &path))
+    }
+}
+
+/// What is gone already is removed.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 

@@ -6,6 +6,7 @@
 //! - [`run`]: the body of `gaia serve inference`, one process for a machine that its clusters share.
 //! - [`ensure_running`]: finds that process or starts it.
 //! - [`Lease`]: what each cluster holds so that the process stays; when nobody holds one, it ends.
+//! - [`remove_unused`]: ends it at once and removes its folder, once the last cluster is gone.
 //!
 //! # The home folder of the shared process
 //!
@@ -33,4 +34,4 @@ pub use home::{Access, HomeError};
 pub use run::{RunError, RunSettings, run};
 pub use server::{KEEP_HEADER, ServeError, Settings, serve};
 pub use start::{Start, StartError, ensure_running};
-pub use users::{Lease, LeaseError};
+pub use users::{Lease, LeaseError, remove_unused};

@@ -11,7 +11,10 @@ use crate::fault::{Fault, Faults, Findings, Place, nearest, shown};
 /// The longest `config.yaml`, in bytes.
 const LONGEST_CONFIG: u64 = 256 << 10;
 /// The longest file of a persona, in bytes.
-const LONGEST_PERSONA: u64 = 128 << 10;
+const LONGEST_PERSONA: u64 = 256 << 10;
+/// The most that the files of all personas may hold together, in bytes: with what the bundle adds it stays below the
+/// 8 MiB that a cluster takes.
+const LONGEST_PERSONAS: usize = 6 << 20;
 /// The most files of personas.
 const MOST_PERSONAS: usize = 64;
 /// The most entries of `personas/` that are looked at.
@@ -158,10 +161,19 @@ impl Reader<'_> {
             );
             return Vec::new();
         }
-        paths
+        let personas: Vec<_> = paths
             .iter()
             .map(|path| self.source(path, &stem_of(path), LONGEST_PERSONA))
-            .collect()
+            .collect();
+        let bytes: usize = personas
+            .iter()
+            .filter_map(|persona| persona.text.as_ref().map(String::len))
+            .sum();
+        if bytes > LONGEST_PERSONAS {
+            let message = format!("the personas are larger than {} MiB together", LONGEST_PERSONAS >> 20);
+            self.error(&folder, Place::START, &message, "make them shorter, or have fewer");
+        }
+        personas
     }
 
     fn source(&mut self, path: &Path, name: &str, longest: u64) -> Source {

@@ -128,6 +128,17 @@ impl TestGame {
         self.stores.lock().await.owner()
     }
 
+    /// How to reach Postgres as its superuser, who may have it say how it works.
+    pub async fn superuser_access(&self) -> PostgresAccess {
+        self.stores.lock().await.superuser()
+    }
+
+    /// What a store has written since it was first started.
+    #[must_use]
+    pub fn log_of(&self, store: Store) -> PathBuf {
+        self.folder.join("logs").join(format!("{store}.log"))
+    }
+
     /// Redis without limits, for a test that empties it.
     pub async fn redis_owner(&self) -> RedisAccess {
         self.stores.lock().await.redis_owner()

@@ -68,6 +68,16 @@ impl Inference {
         Ok(in_settings(ensure_running(&self.start).await?))
     }
 
+    /// Ends it and removes what it has left, unless somebody uses it. Blocks for as long as it takes to end.
+    ///
+    /// # Errors
+    ///
+    /// If something cannot be removed.
+    pub(crate) fn remove_unused(&self) -> anyhow::Result<()> {
+        gaia_inference::remove_unused(&self.start.home)?;
+        Ok(())
+    }
+
     /// Keeps it running for as long as the lease lives. Hold one before [`Inference::ensure`].
     /// Blocks for as long as a process that is just ending takes.
     ///

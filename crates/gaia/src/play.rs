@@ -14,7 +14,7 @@ use gaia_deploy::Home;
 use gaia_names::PersonaId;
 use reqwest::Url;
 
-pub(crate) use device::forget;
+pub(crate) use device::{forget, tidy};
 pub(crate) use fault::ApiFault;
 
 use self::{api::Api, screen::Screen, session::Session, talk::Talk, turn::Interrupts};

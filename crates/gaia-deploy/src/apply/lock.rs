@@ -1,10 +1,13 @@
 //! One at a time on a cluster: a file lock that says who holds it and ends with its holder.
+//!
+//! The locks' own folder goes with the last cluster. Whoever is about to take a lock therefore holds one on the home
+//! itself for that moment, and whoever tidies up holds that alone.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{Read, Seek, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -12,7 +15,10 @@ use gaia_names::ClusterName;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::{DeployError, Home, targets::local::ports::prepare_locks};
+use crate::{
+    DeployError, Home,
+    targets::local::{files, ports::prepare_locks},
+};
 
 /// The lock on one cluster, held until it is dropped.
 #[derive(Debug)]
@@ -31,6 +37,7 @@ struct Holder {
 impl ClusterLock {
     /// Takes the lock, or says who has it.
     pub(crate) fn take(home: &Home, cluster: &ClusterName, command: &str) -> Result<Self, DeployError> {
+        let _nobody_tidies = HomeLock::together(home)?;
         prepare_locks(home)?;
         let path = home.lock(cluster);
         loop {
@@ -64,6 +71,66 @@ impl ClusterLock {
     pub(crate) fn remove(self) {
         // One that stays is empty of meaning and is used again.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Removes what belongs to nobody: the locks of clusters that are gone and, once there is no cluster, the folders in
+/// which locks and clusters lie. What somebody is at work on stays.
+///
+/// # Errors
+///
+/// If something that belongs to nobody cannot be removed.
+pub fn tidy(home: &Home) -> Result<(), DeployError> {
+    let Some(_alone) = HomeLock::alone(home)? else {
+        return Ok(());
+    };
+    let clusters = home.clusters()?;
+    let folder = home.path().join("locks");
+    let mut locks = Vec::new();
+    for file in fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok) {
+        let path = file.path();
+        let lock = File::open(&path).map_err(DeployError::file("open the lock", &path))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Ok(());
+        }
+        locks.push((path, lock));
+    }
+    let is_gone = |path: &Path| {
+        let name = path.file_stem().and_then(|name| name.to_str()?.parse().ok());
+        name.is_some_and(|name| !clusters.contains(&name))
+    };
+    for (path, _) in locks.iter().filter(|(path, _)| clusters.is_empty() || is_gone(path)) {
+        files::remove_file(path)?;
+    }
+    if clusters.is_empty() {
+        files::remove_if_empty(&folder)?;
+        files::remove_if_empty(&home.path().join("clusters"))?;
+    }
+    Ok(())
+}
+
+/// A lock on the home folder itself, which is never removed.
+struct HomeLock(#[expect(dead_code, reason = "the open folder is the lock")] File);
+
+impl HomeLock {
+    /// Waits for the moment that tidying takes.
+    fn together(home: &Home) -> Result<Self, DeployError> {
+        if !home.path().exists() {
+            files::make_folder(home.path(), 0o711, None)?;
+        }
+        let folder = File::open(home.path()).map_err(DeployError::file("open", home.path()))?;
+        flock(&folder, FlockOperation::LockShared).map_err(DeployError::system("lock the home folder"))?;
+        Ok(Self(folder))
+    }
+
+    /// None if there is no home, or somebody is just taking a lock in it.
+    fn alone(home: &Home) -> Result<Option<Self>, DeployError> {
+        if !home.path().exists() {
+            return Ok(None);
+        }
+        let folder = File::open(home.path()).map_err(DeployError::file("open", home.path()))?;
+        let is_ours = flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok();
+        Ok(is_ours.then_some(Self(folder)))
     }
 }
 
@@ -114,5 +181,52 @@ mod tests {
         ClusterLock::take(&home, &cluster, "gaia destroy kos").unwrap().remove();
         assert!(!home.lock(&cluster).exists());
         ClusterLock::take(&home, &cluster, "gaia up kos").unwrap();
+    }
+
+    #[test]
+    fn tidying_leaves_what_somebody_uses_and_in_the_end_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        let take = |name: &str| ClusterLock::take(&home, &name.parse().unwrap(), "gaia up").unwrap();
+        // A cluster that is there, one that is gone, and one that is just coming up.
+        files::make_folder(home.cluster(&"kos".parse().unwrap()).path(), 0o700, None).unwrap();
+        drop((take("kos"), take("zombies")));
+        let coming = take("train");
+        tidy(&home).unwrap();
+        assert!(home.path().join("locks/zombies.lock").exists(), "somebody is at work");
+        drop(coming);
+        tidy(&home).unwrap();
+        let left: Vec<_> = fs::read_dir(home.path().join("locks"))
+            .unwrap()
+            .map(|file| file.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["kos.lock"]);
+        fs::remove_dir(home.path().join("clusters/kos")).unwrap();
+        tidy(&home).unwrap();
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+        take("kos");
+    }
+
+    #[test]
+    fn a_lock_that_is_taken_while_somebody_tidies_is_a_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path()).unwrap();
+        std::thread::scope(|scope| {
+            for name in ["kos", "train"] {
+                let (home, name) = (&home, name.parse::<ClusterName>().unwrap());
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        let held = ClusterLock::take(home, &name, "gaia up").unwrap();
+                        assert!(
+                            ClusterLock::take(home, &name, "gaia up").is_err(),
+                            "two have the lock of {name}"
+                        );
+                        held.remove();
+                        tidy(home).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
     }
 }

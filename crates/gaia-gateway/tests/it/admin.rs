@@ -39,6 +39,31 @@ async fn a_newer_bundle_is_taken_and_seen_by_players_at_once() {
 }
 
 #[tokio::test]
+async fn a_bundle_of_many_megabytes_goes_all_the_way() {
+    let cluster = TestCluster::start().await;
+    let (admin, player) = (admin(&cluster), cluster.visitor().await);
+    let path = format!("/admin/v1/bundles/{}", cluster.game.id);
+    let line = "The lamps of the north bridge burn beech oil, and the \"old\" ferryman knows why. ";
+    for (generation, megabytes) in [(2, 5), (3, 7)] {
+        let mut bundle = cluster.bundle.clone();
+        bundle.generation = generation;
+        bundle.personas = (0..32)
+            .map(|number| gaia_testkit::persona(&format!("keeper_{number}")))
+            .collect();
+        let each = megabytes * 1024 * 1024 / bundle.personas.len();
+        for persona in &mut bundle.personas {
+            persona.name = format!("Keeper of {generation}");
+            persona.facts[0].say = vec![line.to_owned(); each / (line.len() + 5)];
+        }
+        let bundle = serde_json::to_value(bundle).unwrap();
+        assert!(bundle.to_string().len() > megabytes * 1000 * 1000);
+        assert_eq!(put(&admin, &path, &bundle).await.ok()["generation"], generation);
+        let seen = player.get("/v1/personas/keeper_31").await.ok();
+        assert_eq!(seen["name"], format!("Keeper of {generation}"));
+    }
+}
+
+#[tokio::test]
 async fn a_role_is_given_and_stands_in_the_next_token() {
     let cluster = TestCluster::start().await;
     let (admin, player) = (admin(&cluster), cluster.visitor().await);

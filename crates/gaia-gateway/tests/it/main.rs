@@ -8,6 +8,7 @@
 mod admin;
 mod documents;
 mod drain;
+mod early;
 mod games;
 mod gaps;
 mod limits;
@@ -15,6 +16,7 @@ mod lost;
 mod openai;
 mod openai_history;
 mod openai_sdks;
+mod plans;
 mod raw;
 mod refusals;
 mod sockets;

@@ -142,10 +142,25 @@ fn files_have_a_largest_size() {
     games/lost-bell/config.yaml:1:1: error: the file is larger than 256 KiB
       help: make it shorter
     "#);
-    assert_snapshot!(Folder::with_persona(&"x".repeat((128 << 10) + 1)).errors(), @r#"
-    games/lost-bell/personas/mara.md:1:1: error: the file is larger than 128 KiB
+    assert_snapshot!(Folder::with_persona(&"x".repeat((256 << 10) + 1)).errors(), @r#"
+    games/lost-bell/personas/mara.md:1:1: error: the file is larger than 256 KiB
       help: make it shorter
     "#);
+}
+
+#[test]
+fn personas_have_a_largest_size_together() {
+    let long = format!("---\nname: X\n---\nHello.\n<!-- {} -->\n", "x".repeat(250 << 10));
+    let many = (0..25).fold(Folder::named("lost-bell"), |folder, number| {
+        folder.file(&format!("personas/keeper_{number}.md"), &long)
+    });
+    let errors = many.errors();
+    assert!(
+        errors.contains("games/lost-bell/personas:1:1: error: the personas are larger than 6 MiB together"),
+        "{errors}"
+    );
+    fs::remove_file(many.path().join("personas/keeper_0.md")).unwrap();
+    assert!(!many.faults().contains("together"));
 }
 
 #[test]

@@ -63,6 +63,17 @@ pub(crate) fn forget(home: &Home, game: &str) -> anyhow::Result<()> {
     write(&file, &devices).with_context(|| format!("failed to write {}", file.display()))
 }
 
+/// Removes the folder if it holds nobody's secret any more.
+pub(crate) fn tidy(home: &Home) -> anyhow::Result<()> {
+    let folder = home.path().join("play");
+    match fs::remove_dir(&folder) {
+        Err(fault) if !matches!(fault.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Err(fault).with_context(|| format!("failed to remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn read(file: &Path) -> anyhow::Result<Devices> {
     let mut text = String::new();
     match fs::File::open(file) {
@@ -123,7 +134,8 @@ mod tests {
         let home = &Home::at(folder.path()).unwrap();
         let first = device_id(home, "kos", None).unwrap();
         forget(home, "kos").unwrap();
-        assert!(!home.path().join("play/kos.json").exists());
+        tidy(home).unwrap();
+        assert!(!home.path().join("play").exists());
         assert_ne!(device_id(home, "kos", None).unwrap(), first);
     }
 

@@ -3,11 +3,12 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use clap::Args;
-use gaia_deploy::{Event, Plan};
+use gaia_deploy::{Event, Home, Plan};
 use gaia_names::ClusterName;
 use serde_json::json;
 
 use crate::{
+    characters::Inference,
     commands::{HomeArgument, JsonArgument},
     environment,
     failure::{Failure, Outcome},
@@ -39,6 +40,8 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         .unwrap_or_default();
     let plan = Plan::destroying(&observed);
     if plan.is_empty() {
+        // An earlier destroy may have been killed after its last step.
+        tidy(&home).await?;
         output.document(&json!({ "cluster": cluster, "changed": false }));
         output.say(format_args!(
             "There is no cluster `{cluster}`, so there is nothing to destroy."
@@ -50,19 +53,33 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         confirm(&cluster, arguments.json.json)?;
     }
     let mut steps = Steps::new(output);
-    let mut on_event = |event: Event| steps.on(event);
+    let mut forgotten = None;
+    let mut on_event = |event: Event| {
+        // Now nobody else is at work and there is no way back. Later, nobody would know which games there were.
+        forgotten.get_or_insert_with(|| games.iter().try_for_each(|game| play::forget(&home, game.as_str())));
+        steps.on(event);
+    };
     let options = super::options(format!("gaia destroy {cluster}"), &mut on_event)?;
     gaia_deploy::destroy(&home, &plan, options).await?;
     drop(steps);
-    for game in &games {
-        // The player's secret was for a game that is gone.
-        play::forget(&home, game.as_str())?;
-    }
+    forgotten.unwrap_or(Ok(()))?;
+    tidy(&home).await?;
     output.document(&json!({ "cluster": cluster, "changed": true }));
     output.say(format_args!(
         "{cluster} is gone with its data; nothing of it is left on this machine"
     ));
     Ok(Outcome::Done)
+}
+
+/// Removes what belongs to nobody once the last cluster is gone. The home itself stays, and models that were pulled.
+async fn tidy(home: &Home) -> anyhow::Result<()> {
+    gaia_deploy::tidy(home)?;
+    play::tidy(home)?;
+    if home.clusters()?.is_empty() {
+        let inference = Inference::of(home)?;
+        tokio::task::spawn_blocking(move || inference.remove_unused()).await??;
+    }
+    Ok(())
 }
 
 fn confirm(cluster: &ClusterName, is_json: bool) -> anyhow::Result<()> {

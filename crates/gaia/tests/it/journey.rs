@@ -43,7 +43,7 @@ impl Journey {
     }
 
     /// One turn by pipe; gives the reply.
-    fn talks(&self, game: &str) -> String {
+    pub(crate) fn talks(&self, game: &str) -> String {
         let answer = self.gaia.run_with(&["play", game], "Hello!\n").exits(0);
         assert_eq!(answer.out.lines().count(), 1, "{answer:#?}");
         answer.out
@@ -76,7 +76,7 @@ impl Drop for Journey {
 }
 
 /// The processes that name a folder, or stand in it.
-fn left_over(home: &Path) -> Vec<(i32, String)> {
+pub(crate) fn left_over(home: &Path) -> Vec<(i32, String)> {
     let home = home.to_str().unwrap();
     let processes = fs::read_dir("/proc")
         .unwrap()
@@ -286,9 +286,12 @@ fn a_model_lets_characters_choose_their_lines_and_comes_back_when_it_dies() {
     assert_eq!(with_model(&["up", "games/night-train", "--json"])["changed"], false);
 
     gaia.run(&["destroy", "night-train", "--yes"]).exits(0);
-    journey.until("inference ends with the last cluster", |_| {
-        left_over(&gaia.home()).is_empty()
-    });
+    assert_eq!(
+        left_over(&gaia.home()),
+        [],
+        "inference did not end with the last cluster"
+    );
+    assert_eq!(fs::read_dir(gaia.home()).unwrap().count(), 0);
 }
 
 /// Where the embedding model lies, as for the tests of `gaia-inference`: `GAIA_TEST_MODELS`, else `target/models`. It

@@ -98,6 +98,14 @@ pub(crate) fn remove_folder(path: &Path) -> Result<(), DeployError> {
     }
 }
 
+/// Removes a folder that holds nothing; one that does, or is not there, stays as it is.
+pub(crate) fn remove_if_empty(path: &Path) -> Result<(), DeployError> {
+    match fs::remove_dir(path) {
+        Err(fault) if matches!(fault.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+        removed => removed.map_err(DeployError::file("remove", path)),
+    }
+}
+
 /// Removes a file; nothing happens if it is not there.
 pub(crate) fn remove_file(path: &Path) -> Result<(), DeployError> {
     match fs::remove_file(path) {

@@ -35,11 +35,17 @@ pub(crate) fn program() -> Result<PathBuf, DeployError> {
     })
 }
 
+/// The largest message, in bytes: the largest bundle that the gateway takes (8 MiB), as it is written on its way to chat.
+/// NATS itself goes up to 64 MiB and advises to stay near 8.
+const LARGEST_MESSAGE: u32 = 9 << 20;
+/// How many bytes may wait for a slow reader before it is cut off, in NATS' own measure; room for several of the largest.
+const MOST_WAITING: u32 = 64 << 20;
+
 /// What it reads when it starts. Who may say what stands in a second file, which it reads again when told so.
 pub(crate) fn config(port: u16) -> String {
     format!(
-        "listen: \"{}:{port}\"\nmax_payload: 1048576\nmax_connections: 1024\nmax_subscriptions: 100000\n\
-         max_pending: 16777216\nwrite_deadline: \"5s\"\nmax_control_line: 4096\nping_interval: \"20s\"\n\
+        "listen: \"{}:{port}\"\nmax_payload: {LARGEST_MESSAGE}\nmax_connections: 1024\nmax_subscriptions: 100000\n\
+         max_pending: {MOST_WAITING}\nwrite_deadline: \"5s\"\nmax_control_line: 4096\nping_interval: \"20s\"\n\
          logtime: true\ninclude accounts.conf\n",
         Ipv4Addr::LOCALHOST
     )

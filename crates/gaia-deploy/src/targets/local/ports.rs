@@ -22,6 +22,9 @@ const UNSEEN: std::ops::Range<u16> = 20_000..32_000;
 /// How many ports above the first one are tried for a gateway.
 const GATEWAY_SPAN: u16 = 1_000;
 
+/// The lock on the choice. A cluster's lock is called as the cluster, and none is called so.
+const CHOICE: &str = ".ports.lock";
+
 /// Chooses what is missing, and anew what `lost` says, and writes it into the record before anybody uses it. One at a
 /// time on this machine's home, so that two clusters never choose the same.
 pub(crate) fn choose(
@@ -32,7 +35,7 @@ pub(crate) fn choose(
     lost: &BTreeSet<u16>,
     first_gateway_port: u16,
 ) -> Result<(), DeployError> {
-    let lock = home.path().join("locks").join("ports.lock");
+    let lock = home.path().join("locks").join(CHOICE);
     let file = File::create(&lock).map_err(DeployError::file("open the lock", &lock))?;
     flock(&file, FlockOperation::LockExclusive).map_err(DeployError::system("lock the choice of ports"))?;
     let mut taken = recorded_elsewhere(home, folder)?;

@@ -53,6 +53,8 @@ where
     let _lock = lock(&folder).await?;
     // A session of its own, so that no terminal takes it along. It fails where it has one already.
     let _ = rustix::process::setsid();
+    // What the stores write by themselves, such as Redis its users, is for nobody else either.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let held = tokio::task::spawn_blocking(on_start);
     let system = |source| DeployError::System {
         doing: "listen for signals",

@@ -189,6 +189,14 @@ pub enum DeployError {
         /// Why not.
         why: String,
     },
+    /// Nobody can say what a game's models cost.
+    #[error("what `{game}` costs cannot be asked: {why}; `gaia status` shows what runs")]
+    Costs {
+        /// The game.
+        game: String,
+        /// Why not.
+        why: String,
+    },
     /// Something is left after destroy.
     #[error("after destroying `{cluster}` this is left: {left}; run `gaia destroy` again")]
     Left {

@@ -5,6 +5,7 @@
 
 mod apply;
 mod blueprint;
+mod costs;
 mod doctor;
 mod error;
 mod home;
@@ -15,6 +16,7 @@ pub mod targets;
 
 pub use apply::{Applied, ApplyOptions, Event, Program, apply, destroy, restart, stop};
 pub use blueprint::{Blueprint, ClusterInput, Credentials, GameBlueprint, GameInput, Parent};
+pub use costs::costs;
 pub use doctor::{Finding, FindingState, doctor};
 pub use error::DeployError;
 pub use home::{ClusterFolder, Home};

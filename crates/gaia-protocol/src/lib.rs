@@ -3,8 +3,10 @@
 pub mod auth;
 pub mod bundle;
 pub mod chat;
+pub mod costs;
 mod fault;
 pub mod keys;
+pub mod money;
 pub mod realtime;
 pub mod settings;
 pub mod subjects;

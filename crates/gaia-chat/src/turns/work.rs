@@ -280,7 +280,7 @@ impl Work {
     }
 
     fn ended(&self, state: TurnState, said: String, speech: &Speech) -> Ended {
-        let drafted = speech.draft.take(self.wanted.turn);
+        let drafted = speech.draft.take();
         let reply = (!said.is_empty()).then_some(KeptReply {
             text: said,
             source: drafted.source,

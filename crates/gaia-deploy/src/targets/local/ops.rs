@@ -2,8 +2,13 @@
 
 use std::{sync::OnceLock, time::Duration};
 
+use chrono::NaiveDate;
 use gaia_names::{GameId, Secret};
-use gaia_protocol::{bundle::Bundle, chat::BundleInUse};
+use gaia_protocol::{
+    bundle::Bundle,
+    chat::BundleInUse,
+    costs::{By, Costs},
+};
 use reqwest::{Client, Response, StatusCode};
 
 use crate::DeployError;
@@ -14,6 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const PUBLISHING: Duration = Duration::from_secs(30);
 /// How much of an answer is read.
 const LONGEST_ANSWER: usize = 64 << 10;
+/// How much of an answer about costs is read.
+const LARGEST_COSTS: usize = 2 << 20;
+/// How long a gateway may take to have costs added up.
+const ADDING_UP: Duration = Duration::from_secs(30);
 
 /// Asks a service whether it has all that it needs; the error is what it says is missing.
 pub(crate) async fn is_ready(ops_port: u16) -> Result<(), String> {
@@ -76,6 +85,26 @@ pub(crate) async fn publish(ops_port: u16, bundle: &Bundle, token: &Secret) -> R
     Err(failed(format!("{status}: {text}")))
 }
 
+/// Asks a gateway what a game's models cost.
+pub(crate) async fn costs(
+    ops_port: u16,
+    game: &GameId,
+    token: &Secret,
+    since: Option<NaiveDate>,
+    by: By,
+) -> Result<Costs, String> {
+    let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
+    let url = format!("http://127.0.0.1:{ops_port}/admin/v1/costs/{game}?by={}{since}", by.as_str());
+    let asked = client()?.get(url).bearer_auth(token.expose()).timeout(ADDING_UP);
+    let answer = asked.send().await.map_err(|fault| unreached(&fault))?;
+    let status = answer.status();
+    let text = body_up_to(answer, LARGEST_COSTS).await;
+    if !status.is_success() {
+        return Err(format!("{status}: {text}"));
+    }
+    serde_json::from_str(&text).map_err(|fault| format!("its answer cannot be read: {fault}"))
+}
+
 fn bundle_url(ops_port: u16, game: &GameId) -> String {
     format!("http://127.0.0.1:{ops_port}/admin/v1/bundles/{game}")
 }
@@ -102,12 +131,16 @@ fn unreached(fault: &reqwest::Error) -> String {
     }
 }
 
-async fn body(mut answer: Response) -> String {
+async fn body(answer: Response) -> String {
+    body_up_to(answer, LONGEST_ANSWER).await
+}
+
+async fn body_up_to(mut answer: Response, most: usize) -> String {
     let mut bytes = Vec::new();
     while let Ok(Some(chunk)) = answer.chunk().await {
         bytes.extend_from_slice(&chunk);
-        if bytes.len() > LONGEST_ANSWER {
-            bytes.truncate(LONGEST_ANSWER);
+        if bytes.len() > most {
+            bytes.truncate(most);
             break;
         }
     }

@@ -309,7 +309,11 @@ impl Budget {
     /// What was found to be spent and has not been told.
     fn untold(&self) -> Vec<Crossed> {
         let spent = self.spent();
-        spent.iter().filter(|(_, is_told)| !is_told).map(|(crossed, _)| *crossed).collect()
+        spent
+            .iter()
+            .filter(|(_, is_told)| !is_told)
+            .map(|(crossed, _)| *crossed)
+            .collect()
     }
 
     /// It has been told.

@@ -27,7 +27,10 @@ pub async fn costs(
         return Err(no_such_cluster());
     };
     let named = game.filter(|game| record.bundles.contains_key(*game));
-    let games = record.bundles.keys().filter(|game| named.is_none_or(|named| named == *game));
+    let games = record
+        .bundles
+        .keys()
+        .filter(|game| named.is_none_or(|named| named == *game));
     let mut all = Vec::new();
     for game in games {
         let fault = |why: String| DeployError::Costs {

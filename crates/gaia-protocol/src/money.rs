@@ -98,7 +98,10 @@ impl Price {
     #[must_use]
     pub fn most(&self, input: u64, output: u64) -> u64 {
         let dearest = self.input.max(self.cache_read).max(self.cache_write);
-        let price = Self { input: dearest, ..*self };
+        let price = Self {
+            input: dearest,
+            ..*self
+        };
         price.cost(&Tokens {
             input,
             output,
@@ -176,7 +179,11 @@ mod tests {
     #[test]
     fn the_most_that_a_call_can_cost_takes_the_dearest_way_in() {
         assert_eq!(haiku().most(1_000, 100), 1_250 + 500);
-        for used in [tokens(1_000, 100, 0, 0), tokens(0, 100, 1_000, 0), tokens(0, 100, 0, 1_000)] {
+        for used in [
+            tokens(1_000, 100, 0, 0),
+            tokens(0, 100, 1_000, 0),
+            tokens(0, 100, 0, 1_000),
+        ] {
             assert!(haiku().cost(&used) <= haiku().most(1_000, 100));
         }
     }

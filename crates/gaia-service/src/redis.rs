@@ -46,7 +46,11 @@ impl Script {
     }
 
     fn command(&self, is_known: bool, keys: &[String], arguments: &[String]) -> Cmd {
-        let (name, script) = if is_known { ("EVALSHA", self.hash.as_str()) } else { ("EVAL", self.text) };
+        let (name, script) = if is_known {
+            ("EVALSHA", self.hash.as_str())
+        } else {
+            ("EVAL", self.text)
+        };
         let mut command = redis::cmd(name);
         command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
         command

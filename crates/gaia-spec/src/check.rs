@@ -49,7 +49,10 @@ fn check_prices(config: &Config, personas: &[Persona], findings: &mut Findings) 
     for (what, place) in &config.unpriced {
         let fault = match has_budget {
             true => findings.error(*place, format!("{what}, so the game's budget cannot hold")),
-            false => findings.warning(*place, format!("{what}, so `gaia costs` will say that it costs nothing")),
+            false => findings.warning(
+                *place,
+                format!("{what}, so `gaia costs` will say that it costs nothing"),
+            ),
         };
         fault.helping("write what a million tokens cost: `price: {input: 1.00, output: 5.00}`, zeros if nothing");
     }

@@ -187,7 +187,11 @@ fn routes(items: &[Item], findings: &mut Findings) -> (Vec<Route>, Vec<(String, 
         }
         // A price that was given and is not good has been reported.
         if route.prices.is_empty() && !is_given("price") && (prices::is_paid(&route) || prices::is_vendors(&route)) {
-            let what = format!("nobody knows what the model `{}` of the route `{}` costs", shown(&route.model), route.name);
+            let what = format!(
+                "nobody knows what the model `{}` of the route `{}` costs",
+                shown(&route.model),
+                route.name
+            );
             unpriced.push((what, item.place));
         }
         routes.push(route);

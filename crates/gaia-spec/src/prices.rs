@@ -58,7 +58,9 @@ pub(crate) fn given(fields: &Fields) -> Option<Vec<Price>> {
 /// What a model of a vendor costs, as the book has it. None: the book does not know.
 pub(crate) fn known(provider: Provider, model: &str) -> Option<&'static [Price]> {
     let named = |name: &str| {
-        let known = BOOK.iter().find(|known| known.provider == provider && known.model == name);
+        let known = BOOK
+            .iter()
+            .find(|known| known.provider == provider && known.model == name);
         known.map(|known| known.prices.as_slice())
     };
     named(model).or_else(|| named(without_date(model)?))

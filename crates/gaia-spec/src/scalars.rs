@@ -193,7 +193,8 @@ fn money(text: &str) -> Result<u64, Refusal> {
     let amount = amount.trim();
     let is_number = amount.bytes().all(|c| c.is_ascii_digit() || c == b'.') && !amount.is_empty();
     if !is_number {
-        let has_currency = text.contains(['€', '£', '¥']) || ["EUR", "GBP", "JPY", "CNY"].iter().any(|c| text.contains(c));
+        let has_currency =
+            text.contains(['€', '£', '¥']) || ["EUR", "GBP", "JPY", "CNY"].iter().any(|c| text.contains(c));
         return Err(match has_currency {
             true => Refusal::because("must be US dollars", "providers bill in US dollars: write $5 or 5 USD"),
             false => Refusal::Kind,

@@ -73,7 +73,10 @@ impl Asking {
     pub(super) fn reserved(self, epoch: String) -> Held {
         let held = self.held(Some(epoch));
         let budget = Arc::clone(&held.terms.budget);
-        let row = (Reservation::clone(&held.terms.reservation), budget.options.reservation_seconds);
+        let row = (
+            Reservation::clone(&held.terms.reservation),
+            budget.options.reservation_seconds,
+        );
         let tasks = budget.tasks.clone();
         tasks.spawn(async move {
             // Where this fails, the ledger still gets the call's bill; only a process and a Redis that are lost together
@@ -124,9 +127,18 @@ impl Held {
         self.terms.price.cost(tokens)
     }
 
-    /// The provider was never reached, or refused the call: nothing is owed.
-    pub(crate) fn never_began(mut self) {
+    /// The provider was never reached, or refused the call: nothing is owed. It is given back before the next route wants
+    /// to set something aside.
+    pub(crate) async fn never_began(mut self) {
         self.bill = Bill::Nothing;
+        let Terms {
+            budget, reservation, ..
+        } = &self.terms;
+        if let Some(epoch) = &self.epoch
+            && let Err(fault) = budget.counters.settle(reservation, epoch, 0).await
+        {
+            tracing::debug!(error = %fault, "it is given back later");
+        }
     }
 
     /// The call is over, and this is its row in the ledger.

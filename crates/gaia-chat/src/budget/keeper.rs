@@ -70,7 +70,12 @@ struct Keeper {
 
 /// Begins to keep a game's budget. Returns when the counters have been looked after for the first time.
 pub(crate) async fn keep(game: &Arc<Game>) {
-    let incoming = game.budget.incoming.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let incoming = game
+        .budget
+        .incoming
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
     let Some(incoming) = incoming else { return };
     let mut keeper = Keeper {
         game: Arc::clone(game),
@@ -202,7 +207,9 @@ impl Keeper {
         }
         // Who doubted meanwhile is not overruled.
         let is_whole = is_whole && !budget.must_rebuild.load(Ordering::Acquire);
-        budget.is_whole.send_if_modified(|known| std::mem::replace(known, is_whole) != is_whole);
+        budget
+            .is_whole
+            .send_if_modified(|known| std::mem::replace(known, is_whole) != is_whole);
         Ok(())
     }
 
@@ -293,7 +300,12 @@ impl Keeper {
             let Some(entered) = entered.iter().find(|one| one.reservation == Some(reservation.id)) else {
                 continue;
             };
-            match self.budget.counters.settle(reservation, "", entered.cost_micros).await? {
+            match self
+                .budget
+                .counters
+                .settle(reservation, "", entered.cost_micros)
+                .await?
+            {
                 Settled::Now(changes) => self.crossed(&changes, reservation.day),
                 // The ledger has something that the counters may not have.
                 _ if entered.is_new => self.budget.distrust(),

@@ -86,8 +86,7 @@ pub(super) async fn rebuild(budget: &Budget) -> Result<Option<[Change; 2]>, Rebu
     let token = format!("{}:{}", budget.instance, Uuid::now_v7());
     let keys = [counters.epoch(), counters.lock(), counters.held()];
     let arguments = [token.clone(), LONGEST.as_millis().to_string()];
-    let (is_ours, was_marked, held): (bool, bool, Vec<String>) =
-        counters.redis.run(&BEGIN, &keys, &arguments).await?;
+    let (is_ours, was_marked, held): (bool, bool, Vec<String>) = counters.redis.run(&BEGIN, &keys, &arguments).await?;
     if !is_ours {
         return Ok(None);
     }
@@ -128,7 +127,11 @@ impl Content {
         for spent in standing.spent {
             let fields = content.days.entry(spent.day).or_default();
             let player = spent.player.map(|player| format!("player:{player}"));
-            let names = ["all".to_owned(), "spent".to_owned(), format!("persona:{}", spent.persona)];
+            let names = [
+                "all".to_owned(),
+                "spent".to_owned(),
+                format!("persona:{}", spent.persona),
+            ];
             for name in names.into_iter().chain(player) {
                 *fields.entry(name).or_default() += spent.micros;
             }
@@ -142,7 +145,11 @@ impl Content {
         let entered: HashSet<_> = standing.entered.into_iter().collect();
         let missing = standing.open.into_iter().filter(|open| !known.contains(&open.id));
         content.missing = missing.collect();
-        for reservation in held.iter().filter(|held| !entered.contains(&held.id)).chain(&content.missing) {
+        for reservation in held
+            .iter()
+            .filter(|held| !entered.contains(&held.id))
+            .chain(&content.missing)
+        {
             let worst = reservation.worst_micros;
             if let Some(fields) = content.days.get_mut(&reservation.day) {
                 let player = format!("player:{}", player_word(reservation));
@@ -171,7 +178,11 @@ async fn write(counters: &Counters, content: &Content, seconds: u32, until: Inst
         let fields: Vec<_> = fields.iter().collect();
         for some in fields.chunks(AT_ONCE) {
             let mut pipe = redis::pipe();
-            pipe.hset_multiple(&key, some).ignore();
+            let set = pipe.cmd("HSET").arg(&key);
+            for (name, micros) in some {
+                set.arg(name).arg(micros);
+            }
+            set.ignore();
             pipe.expire(&key, i64::try_from(stays).unwrap_or(i64::MAX)).ignore();
             send(counters, pipe, until).await?;
         }
@@ -187,7 +198,10 @@ async fn write(counters: &Counters, content: &Content, seconds: u32, until: Inst
         let ends = chrono::Utc::now().timestamp_millis() + i64::from(seconds) * 1_000;
         let mut pipe = redis::pipe();
         for reservation in some {
-            let (id, text) = (reservation.id.to_string(), serde_json::to_string(reservation).unwrap_or_default());
+            let (id, text) = (
+                reservation.id.to_string(),
+                serde_json::to_string(reservation).unwrap_or_default(),
+            );
             pipe.cmd("HSET").arg(counters.held()).arg(&id).arg(text).ignore();
             pipe.cmd("ZADD").arg(counters.ends()).arg(ends).arg(&id).ignore();
         }

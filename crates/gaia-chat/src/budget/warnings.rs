@@ -61,7 +61,9 @@ impl Crossed {
         let (spent, limit) = (dollars(self.spent_micros), dollars(self.limit_micros));
         let (game, period) = (&game.id, self.period.as_str());
         match self.percent {
-            100 => format!("the budget of `{game}` for the {period} is spent: {spent} of {limit}; only free routes answer"),
+            100 => {
+                format!("the budget of `{game}` for the {period} is spent: {spent} of {limit}; only free routes answer")
+            }
             percent => format!("`{game}` has spent {percent}% of its budget for the {period}: {spent} of {limit}"),
         }
     }
@@ -118,7 +120,11 @@ mod tests {
         assert_eq!(percentages(50, 79, Some(100)), "");
         assert_eq!(percentages(10, 500, Some(100)), "50 80 100");
         assert_eq!(percentages(500, 900, Some(100)), "");
-        assert_eq!(percentages(0, 0, Some(0)), "", "nothing is crossed where nothing may be spent");
+        assert_eq!(
+            percentages(0, 0, Some(0)),
+            "",
+            "nothing is crossed where nothing may be spent"
+        );
         assert_eq!(percentages(0, 9, None), "");
         assert_eq!(percentages(0, 1, Some(1)), "50 80 100");
     }

@@ -13,8 +13,7 @@ use tracing::Instrument;
 use super::{
     Question, anthropic,
     draft::{Draft, Tokens},
-    prompt,
-    openai, sse,
+    openai, prompt, sse,
     voice::Voice,
 };
 use crate::{
@@ -123,14 +122,14 @@ pub(super) async fn speak(
             Err(_) => return Err(RouteFault::Slow(route.first_token_ms)),
             Ok(Err(error)) => {
                 if error.is_connect() {
-                    held.never_began();
+                    held.never_began().await;
                 }
                 return Err(RouteFault::Unreachable(error.without_url()));
             }
             Ok(Ok(response)) => response,
         };
         if let Err(fault) = check_head(&response) {
-            held.never_began();
+            held.never_began().await;
             return Err(fault);
         }
         draft.began_call(route, question.turn, prompt_bytes, began.into_std(), held);

@@ -57,7 +57,14 @@ mod tests {
         assert_eq!((plain.since, plain.by), (None, By::Day));
         let asked = read("by=persona&since=2026-03-01").unwrap();
         assert_eq!((asked.since, asked.by), ("2026-03-01".parse().ok(), By::Persona));
-        for bad in ["by=", "by=week", "since=yesterday", "since=2026-02-30", "by=day&by=day", "to=2026-01-01"] {
+        for bad in [
+            "by=",
+            "by=week",
+            "since=yesterday",
+            "since=2026-02-30",
+            "by=day&by=day",
+            "to=2026-01-01",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -412,12 +412,20 @@ const PRICE: &[Key] = &[
     Key::new("output", Kind::Money, "For tokens that are written.")
         .required()
         .example("5.00"),
-    Key::new("cache_read", Kind::Money, "For tokens that come from the provider's cache.")
-        .said("what `input` says")
-        .example("0.10"),
-    Key::new("cache_write", Kind::Money, "For tokens that go into the provider's cache.")
-        .said("what `input` says")
-        .example("1.25"),
+    Key::new(
+        "cache_read",
+        Kind::Money,
+        "For tokens that come from the provider's cache.",
+    )
+    .said("what `input` says")
+    .example("0.10"),
+    Key::new(
+        "cache_write",
+        Kind::Money,
+        "For tokens that go into the provider's cache.",
+    )
+    .said("what `input` says")
+    .example("1.25"),
 ];
 
 const ROUTE: &[Key] = &[

@@ -28,7 +28,10 @@ const UNKNOWN: &str = "provider: openai, model: gpt-99, api_key: env:KEY";
 fn amounts_are_millionths_of_a_dollar_and_exact() {
     let budget = bundle(HAIKU, "per_day: $5, per_month: 100 USD, per_player_per_day: 0.50").budget;
     assert_eq!((budget.per_day, budget.per_month), (Some(5_000_000), Some(100_000_000)));
-    assert_eq!((budget.per_player_per_day, budget.per_persona_per_day), (Some(500_000), None));
+    assert_eq!(
+        (budget.per_player_per_day, budget.per_persona_per_day),
+        (Some(500_000), None)
+    );
     for (written, micros) in [
         ("0", 0),
         ("$0.000001", 1),
@@ -58,7 +61,19 @@ fn amounts_that_are_none_are_refused() {
     games/lost-bell/config.yaml:4:21: error: `ai_configuration.budget.per_day` has more than six decimals
       help: a millionth of a dollar is the smallest amount
     ");
-    for bad in ["five", "1,000", "$", "USD", "1e3", "5$", "1000000000.01", "''", "1.2.3", "$5 USD", "."] {
+    for bad in [
+        "five",
+        "1,000",
+        "$",
+        "USD",
+        "1e3",
+        "5$",
+        "1000000000.01",
+        "''",
+        "1.2.3",
+        "$5 USD",
+        ".",
+    ] {
         assert!(faults(bad).contains("per_day"), "{bad}");
     }
 }
@@ -66,9 +81,14 @@ fn amounts_that_are_none_are_refused() {
 #[test]
 fn a_known_model_has_its_price_and_a_route_may_have_its_own() {
     let haiku = prices(HAIKU);
-    assert_eq!((haiku.len(), haiku[0].input, haiku[0].output), (1, 1_000_000, 5_000_000));
+    assert_eq!(
+        (haiku.len(), haiku[0].input, haiku[0].output),
+        (1, 1_000_000, 5_000_000)
+    );
     assert_eq!((haiku[0].cache_read, haiku[0].cache_write), (100_000, 1_250_000));
-    let own = prices(&format!("{HAIKU}, price: {{input: 0.80, output: $4, cache_read: 0.075}}"));
+    let own = prices(&format!(
+        "{HAIKU}, price: {{input: 0.80, output: $4, cache_read: 0.075}}"
+    ));
     let price = own[0];
     assert_eq!((price.input, price.output), (800_000, 4_000_000));
     assert_eq!((price.cache_read, price.cache_write), (75_000, 800_000));
@@ -108,9 +128,15 @@ fn a_price_that_nobody_knows_is_a_fault_where_there_is_a_budget() {
 
 #[test]
 fn a_personas_own_budget_is_a_budget() {
-    let folder = config(UNKNOWN, "").file("personas/mara.md", "---\nlimits: {budget_per_day: 0.25}\n---\nYou are Mara.");
+    let folder = config(UNKNOWN, "").file(
+        "personas/mara.md",
+        "---\nlimits: {budget_per_day: 0.25}\n---\nYou are Mara.",
+    );
     assert!(folder.errors().contains("the game's budget cannot hold"));
-    let folder = config(HAIKU, "").file("personas/mara.md", "---\nlimits: {budget_per_day: 0.25}\n---\nYou are Mara.");
+    let folder = config(HAIKU, "").file(
+        "personas/mara.md",
+        "---\nlimits: {budget_per_day: 0.25}\n---\nYou are Mara.",
+    );
     let bundle = folder.checked().bundle();
     assert_eq!(bundle.personas[0].limits.budget_per_day, Some(250_000));
     assert!(bundle.has_budget() && bundle.budget.per_persona_per_day.is_none());

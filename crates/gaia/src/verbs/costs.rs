@@ -170,6 +170,16 @@ mod tests {
                 },
             ],
         };
-        insta::assert_snapshot!(in_words(&"kos".parse().unwrap(), &costs), @"");
+        insta::assert_snapshot!(in_words(&"kos".parse().unwrap(), &costs), @r"
+        kos  2026-03-01 to 2026-03-17 (UTC)
+
+        PERSONA      CALLS  READ  FROM CACHE  WRITTEN  ESTIMATED  COST
+        mara         2      800   75%         40       10%        $1.50
+        (forgotten)  1      400   75%         20       9%         $0.000315
+        total        3      1200  75%         60       9%         $1.500315
+
+        today: $0.000315 of $2.00 spent, $1.994685 left
+        this month: $1.500315 spent, no budget
+        ");
     }
 }

@@ -5,8 +5,8 @@ use insta::assert_snapshot;
 use crate::binary::Gaia;
 
 const VERBS: [&str; 17] = [
-    "new", "check", "explain", "plan", "up", "status", "costs", "list", "logs", "restart", "down", "destroy", "doctor", "model",
-    "play", "health", "serve",
+    "new", "check", "explain", "plan", "up", "status", "costs", "list", "logs", "restart", "down", "destroy", "doctor",
+    "model", "play", "health", "serve",
 ];
 
 #[test]

@@ -94,7 +94,10 @@ pub(crate) async fn costs(
     by: By,
 ) -> Result<Costs, String> {
     let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
-    let url = format!("http://127.0.0.1:{ops_port}/admin/v1/costs/{game}?by={}{since}", by.as_str());
+    let url = format!(
+        "http://127.0.0.1:{ops_port}/admin/v1/costs/{game}?by={}{since}",
+        by.as_str()
+    );
     let asked = client()?.get(url).bearer_auth(token.expose()).timeout(ADDING_UP);
     let answer = asked.send().await.map_err(|fault| unreached(&fault))?;
     let status = answer.status();

@@ -485,7 +485,7 @@ const ROUTE: &[Key] = &[
         "price",
         Kind::Map(PRICE),
         "What a million tokens cost, in US dollars. Gaia knows the prices of well-known models of Anthropic and OpenAI. \
-         A base_url of your own costs nothing, unless it stands for a key at a public address: then say the price, with \
+         A base_url of your own costs nothing, unless it is a public address that takes an api_key: then say the price, \
          zeros if there is none.",
     )
     .said("the price that Gaia knows"),

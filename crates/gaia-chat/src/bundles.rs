@@ -121,11 +121,11 @@ pub(crate) async fn publish(game: Arc<Game>, ask: PublishBundle) -> Result<Bundl
     }
     let current = game.bundle.now();
     if bundle.generation < current.bundle.generation {
-        return Ok(in_use(&game));
+        return Ok(in_use(&game).await);
     }
     if bundle.generation == current.bundle.generation {
         return if bundle == current.bundle {
-            Ok(in_use(&game))
+            Ok(in_use(&game).await)
         } else {
             Err(conflict(bundle.generation))
         };
@@ -138,14 +138,14 @@ pub(crate) async fn publish(game: Arc<Game>, ask: PublishBundle) -> Result<Bundl
     game.bus
         .tell(subjects::bundle_announcements(&game.id), &generation)
         .await?;
-    Ok(in_use(&game))
+    Ok(in_use(&game).await)
 }
 
 /// Whichever instance is asked, it has the newest generation by then: another one may have taken it in just now.
 pub(crate) async fn read(game: Arc<Game>, _: ReadBundle) -> Result<BundleInUse, Fault> {
     // Without Postgres, what is in use here is still an answer.
     let _ = tokio::time::timeout(LOOK_FIRST, look(&game)).await;
-    Ok(in_use(&game))
+    Ok(in_use(&game).await)
 }
 
 /// Looks for newer generations: now, when one is announced, and from time to time.
@@ -195,7 +195,7 @@ fn use_bundle(game: &Arc<Game>, bundle: Bundle) {
     }
 }
 
-fn in_use(game: &Game) -> BundleInUse {
+async fn in_use(game: &Game) -> BundleInUse {
     let loaded = game.bundle.now();
     let (answers_by, why) = replies::answers_by(game, &loaded);
     BundleInUse {
@@ -203,6 +203,7 @@ fn in_use(game: &Game) -> BundleInUse {
         answers_by,
         why,
         lines_to_read: replies::lines_to_read(game, &loaded),
+        spending: game.budget.spending(&loaded.bundle).await,
     }
 }
 

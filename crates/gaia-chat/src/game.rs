@@ -1,6 +1,6 @@
 //! One game at this process: its stores, its bundle, its routes and the turns in hand.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
@@ -10,6 +10,7 @@ use gaia_service::{Bus, Postgres, Redis, Tasks, bus::BusFault, redis::RedisAddre
 
 use crate::{
     authored::Inference,
+    budget::{Budget, BudgetOptions},
     bundles::{BundleFault, Current},
     replies::RouteStates,
     store::{
@@ -31,6 +32,7 @@ pub(crate) struct Game {
     pub(crate) route_keys: BTreeMap<String, Secret>,
     pub(crate) route_states: RouteStates,
     pub(crate) inference: Option<Inference>,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) in_hand: InHand,
     /// Turns that begin.
     pub(crate) claims: Batches<Wanted, Option<Claimed>>,
@@ -84,7 +86,12 @@ pub(crate) enum GameFault {
 
 impl Game {
     /// Connects to what the settings name. Stores that are not there yet are waited for in the background.
-    pub(crate) async fn open(settings: ChatGame, instance: InstanceId, tasks: &Tasks) -> Result<Self, GameFault> {
+    pub(crate) async fn open(
+        settings: ChatGame,
+        instance: InstanceId,
+        tasks: &Tasks,
+        options: BudgetOptions,
+    ) -> Result<Self, GameFault> {
         let game = settings.game.clone();
         let bundle = Current::boot(&settings.bundle, &game).map_err(|source| GameFault::Bundle {
             game: game.clone(),
@@ -96,16 +103,18 @@ impl Game {
             source,
         })?;
         let postgres = Postgres::new(&settings.postgres, tasks);
+        let redis = Redis::new(&settings.redis, &game).map_err(|source| GameFault::Redis {
+            game: game.clone(),
+            source,
+        })?;
         let bus = Bus::connect(&settings.nats, &game, Service::Chat, instance).await;
         Ok(Self {
             bus: bus.map_err(|source| GameFault::Nats {
                 game: game.clone(),
                 source,
             })?,
-            redis: Redis::new(&settings.redis, &game).map_err(|source| GameFault::Redis {
-                game: game.clone(),
-                source,
-            })?,
+            budget: Arc::new(Budget::new((&game, instance), &postgres, &redis, tasks, options)),
+            redis,
             claims: Batches::new(&postgres, tasks, |postgres, wanted| {
                 claims::take(postgres, wanted).boxed()
             }),

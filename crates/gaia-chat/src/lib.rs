@@ -4,9 +4,11 @@
 //! statement. [`router`] is the contents page.
 
 mod authored;
+mod budget;
 mod bundles;
 mod context;
 mod conversations;
+mod costs;
 mod cursor;
 mod game;
 mod replies;
@@ -23,6 +25,7 @@ use gaia_service::{
     run::{self, Stopped},
 };
 
+pub use crate::budget::{BudgetOptions, Clock};
 use crate::game::Game;
 
 /// Runs the service until the process is told to stop.
@@ -41,9 +44,22 @@ pub async fn main(settings: &Path) -> ExitCode {
 ///
 /// Where an address, a credential or a mounted bundle cannot be used, or a port cannot be had.
 pub async fn start(settings: Settings<ChatGame>, tasks: &Tasks) -> Result<SocketAddr, Stopped> {
+    start_with(settings, tasks, BudgetOptions::default()).await
+}
+
+/// The same, with budgets kept in another way.
+///
+/// # Errors
+///
+/// As [`start`].
+pub async fn start_with(
+    settings: Settings<ChatGame>,
+    tasks: &Tasks,
+    options: BudgetOptions,
+) -> Result<SocketAddr, Stopped> {
     let mut health = Health::new(tasks);
     for settings_of_game in settings.games {
-        let game = Arc::new(Game::open(settings_of_game, settings.instance, tasks).await?);
+        let game = Arc::new(Game::open(settings_of_game, settings.instance, tasks, options.clone()).await?);
         let (postgres, bus) = (game.postgres.clone(), game.bus.clone());
         health.needs(format!("{}/postgres", game.id), move || {
             let postgres = postgres.clone();
@@ -54,6 +70,7 @@ pub async fn start(settings: Settings<ChatGame>, tasks: &Tasks) -> Result<Socket
             async move { bus.check() }
         });
         bundles::keep_current(&game).await?;
+        budget::keep(&game).await;
         turns::hear_commands(&game).await?;
         router::answer(&game).await?;
     }

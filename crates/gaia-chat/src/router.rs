@@ -2,13 +2,13 @@
 
 use std::{future::Future, sync::Arc};
 
-use gaia_protocol::{Fault, Request, chat};
+use gaia_protocol::{Fault, Request, chat, costs::ReadCosts};
 use gaia_service::{
     Call,
     bus::{Answers, BusFault},
 };
 
-use crate::{bundles, conversations, game::Game, turns};
+use crate::{bundles, conversations, costs, game::Game, turns};
 
 /// How many turns one process works on at once, for one game. A turn mostly waits for a model.
 const TURNS_AT_ONCE: usize = 4_000;
@@ -36,6 +36,7 @@ pub(crate) async fn answer(game: &Arc<Game>) -> Result<(), BusFault> {
     // For the cluster's admin API.
     ask::<chat::PublishBundle, _>(&questions, game, bundles::publish).await?;
     ask::<chat::ReadBundle, _>(&questions, game, bundles::read).await?;
+    ask::<ReadCosts, _>(&questions, game, costs::read).await?;
 
     // For auth.
     ask::<chat::ForgetPlayer, _>(&questions, game, conversations::forget_player).await

@@ -4,6 +4,8 @@ mod batches;
 pub(crate) mod bundles;
 pub(crate) mod claims;
 pub(crate) mod conversations;
+pub(crate) mod events;
+pub(crate) mod ledger;
 pub(crate) mod turns;
 
 pub(crate) use self::batches::Batches;

@@ -22,7 +22,10 @@ use gaia_protocol::{
 };
 use gaia_service::{Call, EventSink};
 
-pub(crate) use self::{commands::hear_commands, in_hand::InHand};
+pub(crate) use self::{
+    commands::{drained, hear_commands},
+    in_hand::InHand,
+};
 use self::{
     in_hand::Begun,
     work::{Origin, Work},

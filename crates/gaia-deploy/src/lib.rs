@@ -6,6 +6,7 @@
 mod admin;
 mod apply;
 mod blueprint;
+mod costs;
 mod doctor;
 mod error;
 mod home;
@@ -17,6 +18,7 @@ pub mod targets;
 pub use admin::Admin;
 pub use apply::{Applied, ApplyOptions, Event, Program, apply, destroy, restart, stop, tidy};
 pub use blueprint::{Blueprint, ClusterInput, Credentials, GameBlueprint, GameInput, Parent};
+pub use costs::costs;
 pub use doctor::{Finding, FindingState, doctor};
 pub use error::DeployError;
 pub use home::{ClusterFolder, Home};

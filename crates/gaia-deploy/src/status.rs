@@ -4,6 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use gaia_names::{ClusterName, GameId, Service, Store};
+use gaia_protocol::costs::Spending;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
@@ -68,6 +69,9 @@ pub struct GameStatus {
     pub why: Option<String>,
     /// How many of its characters' lines the model on this machine has not read yet.
     pub lines_to_read: usize,
+    /// What its models have cost today and this month, where it has a budget and the cluster could say.
+    #[serde(default)]
+    pub spending: Vec<Spending>,
 }
 
 /// The supervisor.
@@ -254,6 +258,7 @@ fn games(observed: &Observed) -> Vec<GameStatus> {
             bundle_in_use: used.map(|used| used.generation),
             answers_by: used.map(|used| used.answers_by.clone()),
             lines_to_read: used.map_or(0, |used| used.lines_to_read),
+            spending: used.map(|used| used.spending.clone()).unwrap_or_default(),
             why: match (used, asked) {
                 (Some(used), _) => used.why.clone(),
                 (None, Some(Err(fault))) => Some(format!("the gateway could not say: {fault}")),

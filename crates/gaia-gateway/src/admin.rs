@@ -1,4 +1,4 @@
-//! The cluster's admin API, on the second port: bundles, roles and keys.
+//! The cluster's admin API, on the second port: bundles, costs, roles and keys.
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -16,6 +16,7 @@ use gaia_protocol::{
     auth::{Player, SetRole},
     bundle::Bundle,
     chat::{BundleInUse, PublishBundle, ReadBundle},
+    costs::Costs,
 };
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -24,7 +25,7 @@ use crate::{
     asked::Asked,
     caller::bearer,
     edge,
-    extract::{Body, Named, json},
+    extract::{Body, CostsQuestion, Named, json},
     game::Shared,
     inputs::{NewKey, NewRole, hyphenated},
     problem::Refusal,
@@ -51,6 +52,7 @@ pub(crate) struct Administered {
 pub(crate) fn router(games: BTreeMap<GameId, (Shared, Secret)>) -> Router {
     let inner = Router::new()
         .route("/admin/v1/bundles/{game}", get(read_bundle).put(publish_bundle))
+        .route("/admin/v1/costs/{game}", get(read_costs))
         .route("/admin/v1/players/{game}/{player}/role", put(set_role))
         .route("/admin/v1/keys/{game}", get(list_keys).post(create_key))
         .route("/admin/v1/keys/{game}/{key}", delete(revoke_key))
@@ -129,6 +131,11 @@ async fn publish_bundle(admin: Admin, asked: Asked, request: Request) -> Result<
     }
     let bundle = Box::new(bundle);
     Ok(Json(game.bus.ask(&asked.call(), &PublishBundle { bundle }).await?))
+}
+
+async fn read_costs(admin: Admin, asked: Asked, question: CostsQuestion) -> Result<Json<Costs>, Refusal> {
+    let Admin(game) = admin;
+    Ok(Json(game.bus.ask(&asked.call(), &question.0).await?))
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,6 @@
 //! What handlers take from a request, with every way in which it can be wrong turned into a refusal.
 
+mod costs;
 mod listing;
 
 use std::time::Duration;
@@ -15,7 +16,10 @@ use gaia_protocol::{ErrorCode, Fault};
 use serde::{Deserialize, de::DeserializeOwned};
 use utoipa::IntoParams;
 
-pub(crate) use self::listing::{ConversationPage, Listing, TurnPage};
+pub(crate) use self::{
+    costs::CostsQuestion,
+    listing::{ConversationPage, Listing, TurnPage},
+};
 use crate::{
     inputs::{Checked, hyphenated},
     problem::Refusal,

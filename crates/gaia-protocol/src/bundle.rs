@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use gaia_names::{GameId, PersonaId};
 use serde::{Deserialize, Serialize};
 
+use crate::money::Price;
+
 /// A checked game. Whoever holds one need not check again: `gaia-spec` is the only maker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bundle {
@@ -33,6 +35,36 @@ pub struct Bundle {
     /// How much a player may ask for.
     #[serde(default)]
     pub rates: Rates,
+    /// How much its models may cost.
+    #[serde(default)]
+    pub budget: Budget,
+}
+
+impl Bundle {
+    /// Whether anything bounds what its models may cost.
+    #[must_use]
+    pub fn has_budget(&self) -> bool {
+        let own = |persona: &Persona| persona.limits.budget_per_day.is_some();
+        self.budget != Budget::default() || self.personas.iter().any(own)
+    }
+}
+
+/// How much the models of a game may cost, in millionths of a US dollar. What is absent is not bounded. Days and months
+/// are those of the calendar in UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// The game, in a day.
+    #[serde(default)]
+    pub per_day: Option<u64>,
+    /// The game, in a month.
+    #[serde(default)]
+    pub per_month: Option<u64>,
+    /// Each player, in a day.
+    #[serde(default)]
+    pub per_player_per_day: Option<u64>,
+    /// Each persona, in a day, unless it has a limit of its own.
+    #[serde(default)]
+    pub per_persona_per_day: Option<u64>,
 }
 
 /// How much a player may ask for. Enforced by the gateway.
@@ -121,6 +153,10 @@ pub struct Limits {
     pub reply_tokens: u32,
     /// What the persona must not talk about, for prompts.
     pub avoid: Vec<String>,
+    /// How much its replies may cost in a day, in millionths of a US dollar, in place of the game's limit for each
+    /// persona.
+    #[serde(default)]
+    pub budget_per_day: Option<u64>,
 }
 
 /// A place that replies come from.
@@ -140,6 +176,9 @@ pub struct Route {
     pub first_token_ms: u32,
     /// How long the stream may be silent after that, in milliseconds.
     pub silence_ms: u32,
+    /// What its tokens cost, from which day on. Without any it costs nothing.
+    #[serde(default)]
+    pub prices: Vec<Price>,
 }
 
 /// A wire format.

@@ -375,4 +375,7 @@ pub struct BundleInUse {
     /// persona answers by `barks`.
     #[serde(default)]
     pub lines_to_read: usize,
+    /// What its models have cost, period by period; nothing where that is not known just now.
+    #[serde(default)]
+    pub spending: Vec<crate::costs::Spending>,
 }

@@ -44,6 +44,18 @@ pub fn bundle_announcements(game: &GameId) -> String {
     format!("gaia.{game}.chat.bundles")
 }
 
+/// Where chat tells whoever cares what has happened to the game's budget. The truth is the row in `chat.events`.
+#[must_use]
+pub fn budget_events(game: &GameId) -> String {
+    format!("gaia.{game}.events.budget")
+}
+
+/// All events of a game that are not answers to anybody.
+#[must_use]
+pub fn events(game: &GameId) -> String {
+    format!("gaia.{game}.events.>")
+}
+
 /// The prefix of the inboxes of one service: only its own user may subscribe below it, so that nobody reads
 /// another's replies.
 #[must_use]

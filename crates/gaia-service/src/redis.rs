@@ -12,7 +12,8 @@ use std::{
 use gaia_names::GameId;
 use gaia_protocol::settings::RedisAccess;
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo, RedisError,
+    Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo,
+    RedisError, ServerErrorKind,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 
@@ -28,6 +29,32 @@ pub struct Redis {
     prefix: Arc<str>,
     born: Instant,
     away_until_ms: Arc<AtomicU64>,
+}
+
+/// What Redis does in one step. It is sent by its name and, where Redis does not know it, as a whole.
+pub struct Script {
+    text: &'static str,
+    hash: String,
+}
+
+impl Script {
+    /// Prepares a script in Lua.
+    #[must_use]
+    pub fn new(text: &'static str) -> Self {
+        let hash = redis::Script::new(text).get_hash().to_owned();
+        Self { text, hash }
+    }
+
+    fn command(&self, is_known: bool, keys: &[String], arguments: &[String]) -> Cmd {
+        let (name, script) = if is_known {
+            ("EVALSHA", self.hash.as_str())
+        } else {
+            ("EVAL", self.text)
+        };
+        let mut command = redis::cmd(name);
+        command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
+        command
+    }
 }
 
 /// Redis did not answer. Every caller has another way: Redis may be lost at any time.
@@ -103,6 +130,31 @@ impl Redis {
             Ok(Err(error)) => Err(self.lost(Some(error))),
             Err(_) => Err(self.lost(None)),
         }
+    }
+
+    /// Lets Redis carry out a script.
+    ///
+    /// # Errors
+    ///
+    /// Where Redis is away, slow or refuses.
+    pub async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[String],
+        arguments: &[String],
+    ) -> Result<T, RedisLost> {
+        self.ask(|mut connection| async move {
+            let by_hash = script.command(true, keys, arguments);
+            match by_hash.query_async(&mut connection).await {
+                // Redis forgets scripts when it restarts; the text brings it back.
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    let by_text = script.command(false, keys, arguments);
+                    by_text.query_async(&mut connection).await
+                }
+                answer => answer,
+            }
+        })
+        .await
     }
 
     /// Whether Redis answers.

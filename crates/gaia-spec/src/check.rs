@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use gaia_names::{GameId, PersonaId};
-use gaia_protocol::bundle::Persona;
+use gaia_protocol::bundle::{Budget, Persona};
 
 use crate::{
     config::{self, Config},
@@ -28,6 +28,9 @@ pub fn check_folder(folder: &Path) -> Result<Checked, Faults> {
     let mut findings = Findings::of(config_file(&sources));
     let config = read_config(&sources, &mut findings);
     let personas = personas(&sources, config.as_ref(), &mut findings, &mut faults);
+    if let Some(config) = &config {
+        check_prices(config, &personas, &mut findings);
+    }
     faults.extend(findings.into_list());
     let faults = Faults::sorted(faults);
     match (id, config) {
@@ -36,6 +39,22 @@ pub fn check_folder(folder: &Path) -> Result<Checked, Faults> {
             warnings: faults.into_list(),
         }),
         _ => Err(faults),
+    }
+}
+
+/// A budget holds only where every cost is known.
+fn check_prices(config: &Config, personas: &[Persona], findings: &mut Findings) {
+    let own = |persona: &Persona| persona.limits.budget_per_day.is_some();
+    let has_budget = config.budget != Budget::default() || personas.iter().any(own);
+    for (what, place) in &config.unpriced {
+        let fault = match has_budget {
+            true => findings.error(*place, format!("{what}, so the game's budget cannot hold")),
+            false => findings.warning(
+                *place,
+                format!("{what}, so `gaia costs` will say that it costs nothing"),
+            ),
+        };
+        fault.helping("write what a million tokens cost: `price: {input: 1.00, output: 5.00}`, zeros if nothing");
     }
 }
 
@@ -52,6 +71,7 @@ fn game(id: GameId, config: Config, personas: Vec<Persona>) -> Game {
         tool_servers: config.tool_servers,
         features: config.features,
         rates: config.rates,
+        budget: config.budget,
         size: config.size,
         regions: config.regions,
         services: config.services,

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use gaia_names::{PersonaId, Service, Store};
-use gaia_protocol::bundle::{Provider, Rates};
+use gaia_protocol::bundle::{Budget, Provider, Rates};
 
 use crate::{
-    fault::{Findings, Place},
+    fault::{Findings, Place, shown},
     fields::{Fields, Item, Value},
     game::{Autoscaler, Route, Size, Sizing, ToolServer, Transport},
-    size,
+    prices, size,
     walk::unbuilt,
 };
 
@@ -23,6 +23,9 @@ pub(crate) struct Config {
     /// The personas that it names and where; `None` where it names none.
     pub(crate) personas: Option<Vec<(PersonaId, Place)>>,
     pub(crate) routes: Vec<Route>,
+    /// The places of routes that cost something, and nobody knows what.
+    pub(crate) unpriced: Vec<(String, Place)>,
+    pub(crate) budget: Budget,
     pub(crate) tool_servers: Vec<ToolServer>,
     pub(crate) features: BTreeMap<String, bool>,
     pub(crate) rates: Rates,
@@ -44,6 +47,7 @@ pub(crate) fn read(fields: &Fields, findings: &mut Findings) -> Config {
     };
     let chats = chats(fields, findings);
     let autoscaler = autoscaler(fields, findings);
+    let (routes, unpriced) = routes(ai.items("routes"), findings);
     Config {
         name: fields.text("name"),
         theme: fields.text("theme").unwrap_or_default(),
@@ -54,7 +58,9 @@ pub(crate) fn read(fields: &Fields, findings: &mut Findings) -> Config {
             .and_then(|count| u16::try_from(count).ok())
             .unwrap_or_default(),
         personas: personas(&chats),
-        routes: routes(ai.items("routes"), findings),
+        routes,
+        unpriced,
+        budget: budget(ai.map("budget")),
         tool_servers: tool_servers(&chats, findings),
         features: features(fields),
         rates: rates(fields.map("limits")),
@@ -165,8 +171,9 @@ fn tool_server(item: &Item) -> Option<ToolServer> {
     })
 }
 
-fn routes(items: &[Item], findings: &mut Findings) -> Vec<Route> {
-    let mut routes: Vec<Route> = Vec::new();
+/// The routes, and those that cost something unknown.
+fn routes(items: &[Item], findings: &mut Findings) -> (Vec<Route>, Vec<(String, Place)>) {
+    let (mut routes, mut unpriced): (Vec<Route>, Vec<_>) = (Vec::new(), Vec::new());
     for item in items {
         let Some(route) = route(item.fields()) else { continue };
         if routes.iter().any(|other| other.name == route.name) {
@@ -178,9 +185,27 @@ fn routes(items: &[Item], findings: &mut Findings) -> Vec<Route> {
             let fault = findings.error(item.place, format!("the route `{}` needs `api_key`", route.name));
             fault.helping("write `api_key: env:NAME`, or the `base_url` of an endpoint without a key");
         }
+        // A price that was given and is not good has been reported.
+        if route.prices.is_empty() && !is_given("price") && (prices::is_paid(&route) || prices::is_vendors(&route)) {
+            let what = format!(
+                "nobody knows what the model `{}` of the route `{}` costs",
+                shown(&route.model),
+                route.name
+            );
+            unpriced.push((what, item.place));
+        }
         routes.push(route);
     }
-    routes
+    (routes, unpriced)
+}
+
+fn budget(fields: &Fields) -> Budget {
+    Budget {
+        per_day: fields.number("per_day"),
+        per_month: fields.number("per_month"),
+        per_player_per_day: fields.number("per_player_per_day"),
+        per_persona_per_day: fields.number("per_persona_per_day"),
+    }
 }
 
 fn route(fields: &Fields) -> Option<Route> {
@@ -192,7 +217,7 @@ fn route(fields: &Fields) -> Option<Route> {
         Some(Value::Reference(reference)) => Some(reference.clone()),
         _ => None,
     };
-    Some(Route {
+    let mut route = Route {
         name: fields.text("name")?,
         provider,
         base_url: fields.text("base_url").unwrap_or_else(|| address.to_owned()),
@@ -200,7 +225,14 @@ fn route(fields: &Fields) -> Option<Route> {
         key,
         first_token_ms: fields.small_number("first_token_timeout")?,
         silence_ms: fields.small_number("silence_timeout")?,
-    })
+        prices: Vec::new(),
+    };
+    let known = || prices::known(provider, &route.model).filter(|_| prices::is_vendors(&route));
+    route.prices = match prices::given(fields) {
+        Some(given) => given,
+        None => known().map(<[_]>::to_vec).unwrap_or_default(),
+    };
+    Some(route)
 }
 
 fn rates(fields: &Fields) -> Rates {

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use gaia_names::{GameId, Service, Store};
-use gaia_protocol::bundle::{self, Bundle, Persona, Provider, Rates};
+use gaia_protocol::{
+    bundle::{self, Budget, Bundle, Persona, Provider, Rates},
+    money::Price,
+};
 use serde::Serialize;
 
 use crate::Fault;
@@ -35,6 +38,7 @@ impl Checked {
             tool_servers: game.tool_servers.iter().map(ToolServer::in_bundle).collect(),
             features: game.features.clone(),
             rates: game.rates,
+            budget: game.budget,
         }
     }
 
@@ -78,6 +82,8 @@ pub struct Game {
     pub features: BTreeMap<String, bool>,
     /// How much a player may ask for.
     pub rates: Rates,
+    /// How much its models may cost.
+    pub budget: Budget,
     /// How large it is.
     pub size: Size,
     /// Where it runs, home first; at least one.
@@ -159,6 +165,8 @@ pub struct Route {
     pub first_token_ms: u32,
     /// How long the stream may be silent after that, in milliseconds.
     pub silence_ms: u32,
+    /// What its tokens cost, from which day on. Without any it costs nothing.
+    pub prices: Vec<Price>,
 }
 
 impl Route {
@@ -171,6 +179,7 @@ impl Route {
             key: self.key.as_ref().map(|_| self.name.clone()),
             first_token_ms: self.first_token_ms,
             silence_ms: self.silence_ms,
+            prices: self.prices.clone(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod fields;
 mod folder;
 mod game;
 mod persona;
+mod prices;
 mod sample;
 mod scalars;
 mod schema;

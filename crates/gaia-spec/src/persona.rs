@@ -47,6 +47,7 @@ pub(crate) fn check(
         limits: Limits {
             reply_tokens: limits.small_number("reply_tokens").unwrap_or_default(),
             avoid: limits.texts("avoid"),
+            budget_per_day: limits.number("budget_per_day"),
         },
         name,
     };

@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, path::PathBuf};
 
 use gaia_names::PersonaId;
-use gaia_protocol::bundle::slots;
+use gaia_protocol::{bundle::slots, money::MILLION};
 use url::{Host, Url};
 
 use crate::{
@@ -12,6 +12,9 @@ use crate::{
     game::{Reference, Replicas},
     table::{Kind, LONGEST_LINE},
 };
+
+/// A thousand million dollars, in millionths.
+const MOST_MONEY: u64 = 1_000_000_000 * MILLION;
 
 /// Why a scalar is not taken.
 #[derive(Debug)]
@@ -51,6 +54,7 @@ pub(crate) fn read(kind: &Kind, text: &str, is_plain: bool) -> Result<Value, Ref
         Kind::Percent => number(text.strip_suffix('%').and_then(|share| whole(share.trim_end())), 1, 100),
         Kind::Memory => number(memory(text), 16 << 20, 1 << 40),
         Kind::Cpu => number(cpu(text), 10, 128_000),
+        Kind::Money => money(text).map(Value::Number),
         Kind::Replicas { may_cluster } => replicas(text, *may_cluster).map(Value::Replicas),
         Kind::Address => address(text).map(Value::Text),
         Kind::Reference => reference(text).map(Value::Reference),
@@ -165,6 +169,46 @@ fn decimal(text: &str, factor: u64) -> Option<u64> {
     let scale = 10_u64.checked_pow(u32::try_from(after.len()).ok()?)?;
     let before = whole(before)?.checked_mul(factor)?;
     before.checked_add(whole(after)?.checked_mul(factor)? / scale)
+}
+
+/// A decimal number times a factor, if that is a whole number: `0.075` times a million is 75000.
+pub(crate) fn exact(text: &str, factor: u64) -> Option<u64> {
+    let (before, after) = text.split_once('.').unwrap_or((text, "0"));
+    let scale = 10_u64.checked_pow(u32::try_from(after.len()).ok()?)?;
+    let parts = whole(after)?.checked_mul(factor)?;
+    let whole_part = whole(before)?.checked_mul(factor)?;
+    if parts % scale == 0 {
+        whole_part.checked_add(parts / scale)
+    } else {
+        None
+    }
+}
+
+/// An amount of US dollars, in millionths: `$5`, `5 USD`, `0.50`.
+fn money(text: &str) -> Result<u64, Refusal> {
+    let amount = match text.strip_prefix('$') {
+        Some(amount) => amount,
+        None => text.strip_suffix("USD").unwrap_or(text),
+    };
+    let amount = amount.trim();
+    let is_number = amount.bytes().all(|c| c.is_ascii_digit() || c == b'.') && !amount.is_empty();
+    if !is_number {
+        let has_currency =
+            text.contains(['€', '£', '¥']) || ["EUR", "GBP", "JPY", "CNY"].iter().any(|c| text.contains(c));
+        return Err(match has_currency {
+            true => Refusal::because("must be US dollars", "providers bill in US dollars: write $5 or 5 USD"),
+            false => Refusal::Kind,
+        });
+    }
+    if amount.split_once('.').is_some_and(|(_, after)| after.len() > 6) {
+        return Err(Refusal::because(
+            "has more than six decimals",
+            "a millionth of a dollar is the smallest amount",
+        ));
+    }
+    exact(amount, MILLION)
+        .filter(|micros| *micros <= MOST_MONEY)
+        .ok_or(Refusal::Kind)
 }
 
 fn duration(text: &str, least_ms: u64, most_ms: u64) -> Result<u64, Refusal> {
@@ -291,6 +335,11 @@ fn address(text: &str) -> Result<String, Refusal> {
         _ => return Err(Refusal::Kind),
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Whether an address that was read before is on this machine or in a private network.
+pub(crate) fn is_near_address(address: &str) -> bool {
+    Url::parse(address).is_ok_and(|url| url.host().is_some_and(|host| is_near(&host)))
 }
 
 /// Whether a host is this machine or in a private network, as far as its name tells.

@@ -75,6 +75,11 @@ fn of(kind: &'static Kind) -> Value {
         Kind::Percent => text("^(100|[1-9][0-9]?) *%$"),
         Kind::Memory => json!({ "type": ["string", "integer"], "pattern": r"^[0-9]+(\.[0-9]+)?([kMGT]|[KMGT]i)?$" }),
         Kind::Cpu => json!({ "type": ["string", "number"], "pattern": r"^([0-9]+m|[0-9]+(\.[0-9]+)?)$" }),
+        Kind::Money => json!({
+            "type": ["string", "number"],
+            "minimum": 0,
+            "pattern": r"^(\$ *[0-9]+(\.[0-9]{1,6})?|[0-9]+(\.[0-9]{1,6})?( *USD)?)$",
+        }),
         Kind::Replicas { .. } => json!({
             "type": ["integer", "string"],
             "minimum": 1,

@@ -56,6 +56,7 @@ fn plain(id: &PersonaId) -> Persona {
         limits: Limits {
             reply_tokens: 160,
             avoid: Vec::new(),
+            budget_per_day: None,
         },
         name,
     }

@@ -71,6 +71,8 @@ pub(crate) enum Kind {
     Memory,
     /// `500m`, kept in thousandths of a core.
     Cpu,
+    /// `$5`, `5 USD` or `0.50`, kept in millionths of a US dollar.
+    Money,
     /// `2`, `10+`, `3 (cluster mode)`.
     Replicas {
         may_cluster: bool,
@@ -210,6 +212,7 @@ impl Kind {
             Self::Percent => "a share of the CPU from 1% to 100%".to_owned(),
             Self::Memory => "an amount of memory such as 512Mi or 1Gi, from 16Mi to 1Ti".to_owned(),
             Self::Cpu => "an amount of CPU such as 500m or 2, from 10m to 128".to_owned(),
+            Self::Money => "an amount of US dollars such as $5, 5 USD or 0.50, with at most six decimals".to_owned(),
             Self::Replicas { may_cluster: false } => "a number of replicas from 1 to 1000, such as 2 or 10+".to_owned(),
             Self::Replicas { may_cluster: true } => {
                 "1 (single instance), or a number from 3 to 1000 (cluster mode), such as 3 or 5+".to_owned()

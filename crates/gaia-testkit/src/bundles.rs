@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gaia_names::GameId;
-use gaia_protocol::bundle::{Bundle, Example, Fact, Intent, Limits, Persona, Provider, Rates, Route};
+use gaia_protocol::bundle::{Budget, Bundle, Example, Fact, Intent, Limits, Persona, Provider, Rates, Route};
 
 /// A game with two personas, `guide` and `merchant`, and no routes.
 #[must_use]
@@ -21,6 +21,7 @@ pub fn bundle(game: &GameId) -> Bundle {
         tool_servers: Vec::new(),
         features: BTreeMap::new(),
         rates: Rates::default(),
+        budget: Budget::default(),
     }
 }
 
@@ -58,6 +59,7 @@ pub fn persona(id: &str) -> Persona {
         limits: Limits {
             reply_tokens: 120,
             avoid: vec!["real medical advice".to_owned()],
+            budget_per_day: None,
         },
     }
 }
@@ -114,6 +116,7 @@ pub fn route(name: &str, provider: Provider, base_url: &str) -> Route {
         key: None,
         first_token_ms: 2_000,
         silence_ms: 1_000,
+        prices: Vec::new(),
     }
 }
 

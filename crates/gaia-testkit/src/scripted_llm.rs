@@ -38,6 +38,8 @@ pub struct Script {
     pub tokens: Vec<String>,
     /// What comes after the tokens.
     pub ending: Ending,
+    /// How many tokens it claims to have written, where that is not how many it said.
+    pub claims: Option<u64>,
 }
 
 /// What comes after a script's tokens.
@@ -66,6 +68,7 @@ impl Script {
             between: Duration::ZERO,
             tokens,
             ending: Ending::Done,
+            claims: None,
         }
     }
 
@@ -88,6 +91,19 @@ impl Script {
     #[must_use]
     pub fn every(self, between: Duration) -> Self {
         Self { between, ..self }
+    }
+
+    /// The same, with a bill for this many tokens, whatever was said.
+    #[must_use]
+    pub fn claiming(self, tokens: u64) -> Self {
+        Self {
+            claims: Some(tokens),
+            ..self
+        }
+    }
+
+    fn written(&self) -> u64 {
+        self.claims.unwrap_or(self.tokens.len() as u64)
     }
 
     /// The same with another ending.
@@ -219,7 +235,7 @@ async fn completions(State(shared): State<Arc<Shared>>, headers: HeaderMap, body
         let error = json!({ "error": { "message": "scripted refusal", "type": "server_error", "code": null } });
         return refuse(shared, script, error).await;
     }
-    let tokens = script.tokens.len();
+    let tokens = script.written();
     let delta = |text: &String| chunk(&json!([{ "index": 0, "delta": { "content": text }, "finish_reason": null }]));
     let mut parts: Vec<String> = script.tokens.iter().map(delta).collect();
     if let Ending::Done | Ending::Cut = script.ending {
@@ -257,7 +273,7 @@ async fn messages(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
         } else {
             "end_turn"
         };
-        let usage = json!({ "output_tokens": script.tokens.len() });
+        let usage = json!({ "output_tokens": script.written() });
         let stop = json!({ "type": "message_delta", "delta": { "stop_reason": reason }, "usage": usage });
         let closed = event(&json!({ "type": "content_block_stop", "index": 0 }));
         parts.push(format!(

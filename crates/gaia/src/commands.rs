@@ -84,6 +84,13 @@ pub(crate) enum Verb {
     /// Shows a game's gateway, its processes, what is wrong, and how its characters answer. Without a game, all clusters.
     #[command(verbatim_doc_comment)]
     Status(verbs::status::Arguments),
+    /// Say what a game's models cost, and what is left of its budget
+    ///
+    /// Adds up what each call of a model has cost since a day, by day, persona, route, model or player, and shows the
+    /// budget of today and of this month. Days and months are those of the calendar in UTC. A call that broke off is
+    /// estimated, because its provider did not tell.
+    #[command(verbatim_doc_comment)]
+    Costs(verbs::costs::Arguments),
     /// List the clusters on this machine
     ///
     /// Lists every cluster with its games, how it is and where its players connect.

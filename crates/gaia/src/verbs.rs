@@ -1,6 +1,7 @@
 //! One file for each verb: its arguments and what it does.
 
 pub(crate) mod check;
+pub(crate) mod costs;
 pub(crate) mod destroy;
 pub(crate) mod doctor;
 pub(crate) mod down;
@@ -40,6 +41,7 @@ pub(crate) fn run(verb: Verb) -> ExitCode {
         Verb::Plan(arguments) => tell(arguments.shape.json.json, block_on(plan::run(&arguments))),
         Verb::Up(arguments) => tell(arguments.shape.json.json, block_on(up::run(&arguments))),
         Verb::Status(arguments) => tell(arguments.json.json, block_on(status::run(&arguments))),
+        Verb::Costs(arguments) => tell(arguments.json.json, block_on(costs::run(&arguments))),
         Verb::List(arguments) => tell(arguments.json.json, block_on(list::run(&arguments))),
         Verb::Logs(arguments) => tell(arguments.json.json, block_on(logs::run(&arguments))),
         Verb::Restart(arguments) => tell(arguments.json.json, block_on(restart::run(&arguments))),

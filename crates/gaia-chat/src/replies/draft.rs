@@ -3,27 +3,19 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use gaia_names::TurnId;
-use gaia_protocol::{
-    bundle::{Provider, Route},
-    chat::ReplySource,
-};
+pub(super) use gaia_protocol::money::Tokens;
+use gaia_protocol::{bundle::Route, chat::ReplySource};
 use uuid::Uuid;
 
-use crate::{authored::Chosen, store::claims::UsageRow};
-
-/// The tokens of one call, as a provider tells them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tokens {
-    /// Read afresh: what came from or went into a cache is not in it.
-    pub(super) input: u64,
-    pub(super) output: u64,
-    pub(super) cache_read: u64,
-    pub(super) cache_write: u64,
-}
+use crate::{
+    authored::Chosen,
+    budget::{Held, guess},
+    store::{claims::UsageRow, ledger::provider_word},
+};
 
 /// A reply in the making.
 #[derive(Default)]
@@ -50,20 +42,28 @@ pub(crate) struct Drafted {
 }
 
 struct CallMade {
+    turn: TurnId,
     route: String,
     provider: &'static str,
     model: String,
+    count: Count,
+    began: Instant,
+    /// What it is paid from, until it has ended.
+    held: Option<Held>,
+    /// What it comes to, once it has ended.
+    row: Option<UsageRow>,
+    /// It ended because it had reached its limit.
+    is_cut: bool,
+}
+
+/// What is known of the tokens of a call.
+#[derive(Default)]
+struct Count {
     prompt_bytes: usize,
     said_bytes: usize,
     told: Option<Tokens>,
     /// The provider has told the whole, not what it was at the beginning.
     is_told_whole: bool,
-    began: Instant,
-    took: Option<Duration>,
-    /// The provider refused it or never had it, and wants nothing for it.
-    is_void: bool,
-    /// It ended because it had reached its limit.
-    is_cut: bool,
 }
 
 /// One call of a provider, for as long as it goes on. Dropping it ends the call.
@@ -75,20 +75,24 @@ pub(super) struct Call {
 impl Call {
     /// It has said more.
     pub(super) fn said(&self, bytes: usize) {
-        self.change(|call| call.said_bytes += bytes);
+        self.change(|call| call.count.said_bytes += bytes);
     }
 
     /// The provider tells what it uses; what it tells later replaces what it told before.
     pub(super) fn told(&self, tell: impl FnOnce(&mut Tokens), is_whole: bool) {
         self.change(|call| {
-            tell(call.told.get_or_insert_default());
-            call.is_told_whole |= is_whole;
+            tell(call.count.told.get_or_insert_default());
+            call.count.is_told_whole |= is_whole;
         });
     }
 
-    /// The provider wants nothing for it.
-    pub(super) fn was_not_taken(&self) {
-        self.change(|call| call.is_void = true);
+    /// The provider wants nothing for it. What was set aside is given back before the next route wants some.
+    pub(super) async fn was_not_taken(&self) {
+        let mut held = None;
+        self.change(|call| held = call.held.take());
+        if let Some(held) = held {
+            held.never_began().await;
+        }
     }
 
     /// The reply is its words.
@@ -121,28 +125,33 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.change(|call| call.took = Some(call.began.elapsed()));
+        self.change(CallMade::end);
     }
 }
 
 impl Draft {
     /// A provider is asked and will want to be paid for it, also when nobody waits for the answer any more.
-    pub(super) fn begin_call(self: &Arc<Self>, route: &Route, prompt_bytes: usize, began: Instant) -> Call {
+    pub(super) fn begin_call(
+        self: &Arc<Self>,
+        route: &Route,
+        turn: TurnId,
+        prompt_bytes: usize,
+        began: Instant,
+        held: Held,
+    ) -> Call {
         let mut state = self.lock();
         state.calls.push(CallMade {
+            turn,
             route: route.name.clone(),
-            provider: match route.provider {
-                Provider::Anthropic => "anthropic",
-                Provider::Openai => "openai",
-            },
+            provider: provider_word(route.provider),
             model: route.model.clone(),
-            prompt_bytes,
-            said_bytes: 0,
-            told: None,
-            is_told_whole: false,
+            count: Count {
+                prompt_bytes,
+                ..Count::default()
+            },
             began,
-            took: None,
-            is_void: false,
+            held: Some(held),
+            row: None,
             is_cut: false,
         });
         let place = state.calls.len() - 1;
@@ -188,19 +197,19 @@ impl Draft {
     }
 
     /// The end of it.
-    pub(crate) fn take(&self, turn: TurnId) -> Drafted {
-        let state = std::mem::take(&mut *self.lock());
+    pub(crate) fn take(&self) -> Drafted {
+        let mut state = std::mem::take(&mut *self.lock());
+        let usage = state.calls.iter_mut().filter_map(|call| {
+            call.end();
+            call.row.take()
+        });
+        let usage = usage.collect();
         Drafted {
             source: state.source.unwrap_or(ReplySource::Authored),
             route: state.route,
             lines: state.lines,
             embedding: state.embedding,
-            usage: state
-                .calls
-                .iter()
-                .filter(|call| !call.is_void)
-                .map(|call| call.usage(turn))
-                .collect(),
+            usage,
         }
     }
 
@@ -210,7 +219,45 @@ impl Draft {
 }
 
 impl CallMade {
-    fn usage(&self, turn: TurnId) -> UsageRow {
+    /// Works out what it comes to and settles that.
+    fn end(&mut self) {
+        if let Some(held) = self.held.take() {
+            let row = self.usage(&held);
+            self.row = Some(row.clone());
+            held.settle(row);
+        }
+    }
+
+    fn usage(&self, held: &Held) -> UsageRow {
+        let tokens = self.count.tokens();
+        UsageRow {
+            id: Uuid::now_v7(),
+            turn: self.turn,
+            route: self.route.clone(),
+            provider: self.provider,
+            model: self.model.clone(),
+            input_tokens: tokens.input,
+            output_tokens: tokens.output,
+            cache_read_tokens: tokens.cache_read,
+            cache_write_tokens: tokens.cache_write,
+            is_estimated: !self.count.is_told_whole,
+            milliseconds: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            day: held.day(),
+            cost_micros: held.cost(&tokens),
+            reservation: held.reservation(),
+        }
+    }
+}
+
+impl Drop for CallMade {
+    /// Whoever listened is gone, and the provider wants to be paid all the same.
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Count {
+    fn tokens(&self) -> Tokens {
         let guessed_output = guess(self.said_bytes);
         let tokens = match self.told {
             Some(told) if self.is_told_whole => told,
@@ -224,74 +271,43 @@ impl CallMade {
                 ..Tokens::default()
             },
         };
-        let took = self.took.unwrap_or_else(|| self.began.elapsed());
         // What a provider claims may be anything; a count that Postgres cannot hold would lose the reply.
         let bounded = |count: u64| count.min(u64::from(u32::MAX));
-        UsageRow {
-            id: Uuid::now_v7(),
-            turn,
-            route: self.route.clone(),
-            provider: self.provider,
-            model: self.model.clone(),
-            input_tokens: bounded(tokens.input),
-            output_tokens: bounded(tokens.output),
-            cache_read_tokens: bounded(tokens.cache_read),
-            cache_write_tokens: bounded(tokens.cache_write),
-            is_estimated: !self.is_told_whole,
-            milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        Tokens {
+            input: bounded(tokens.input),
+            output: bounded(tokens.output),
+            cache_read: bounded(tokens.cache_read),
+            cache_write: bounded(tokens.cache_write),
         }
     }
-}
-
-/// Four bytes a token is what English comes to.
-fn guess(bytes: usize) -> u64 {
-    bytes.div_ceil(4) as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn route() -> Route {
-        Route {
-            name: "far".to_owned(),
-            provider: Provider::Openai,
-            base_url: String::new(),
-            model: "some".to_owned(),
-            key: None,
-            first_token_ms: 1,
-            silence_ms: 1,
-        }
-    }
-
     #[test]
     fn a_call_is_metered_as_told_or_as_guessed() {
-        let draft = Arc::new(Draft::default());
-        let cancelled = draft.begin_call(&route(), 400, Instant::now());
-        let heard = draft.begin_call(&route(), 400, Instant::now());
-        draft.begin_call(&route(), 400, Instant::now()).was_not_taken();
-        cancelled.said(41);
-        drop(cancelled);
-        heard.speaks();
-        heard.told(
-            |tokens| {
-                *tokens = Tokens {
-                    input: 7,
-                    output: u64::MAX,
-                    ..Tokens::default()
-                }
-            },
-            true,
-        );
-        let drafted = draft.take(TurnId::fresh());
-        assert_eq!((drafted.source, drafted.route.as_str()), (ReplySource::Model, "far"));
-        let usage = drafted.usage;
-        assert_eq!(usage.len(), 2);
-        assert_eq!(
-            (usage[0].input_tokens, usage[0].output_tokens, usage[0].is_estimated),
-            (100, 11, true)
-        );
-        assert_eq!((usage[1].input_tokens, usage[1].is_estimated), (7, false));
-        assert_eq!(usage[1].output_tokens, u64::from(u32::MAX));
+        let mut count = Count {
+            prompt_bytes: 400,
+            said_bytes: 41,
+            ..Count::default()
+        };
+        let tokens = count.tokens();
+        assert_eq!((tokens.input, tokens.output), (100, 11));
+        count.told = Some(Tokens {
+            input: 7,
+            output: 1,
+            ..Tokens::default()
+        });
+        let tokens = count.tokens();
+        assert_eq!((tokens.input, tokens.output), (7, 11), "what was told at the beginning");
+        count.is_told_whole = true;
+        assert_eq!(count.tokens().output, 1);
+        count.told = Some(Tokens {
+            output: u64::MAX,
+            ..Tokens::default()
+        });
+        assert_eq!(count.tokens().output, u64::from(u32::MAX));
     }
 }

@@ -13,10 +13,13 @@ use tracing::{Instrument, Span, field};
 use super::{
     Question, anthropic,
     draft::{Call, Draft, Tokens},
-    openai, sse,
+    openai, prompt, sse,
     voice::Voice,
 };
-use crate::game::Game;
+use crate::{
+    budget::{self, Exhausted},
+    game::Game,
+};
 
 /// How long a connection may take to end after the reply did, so that it can be used again.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -27,6 +30,9 @@ type Events = BoxStream<'static, Vec<Result<String, RouteFault>>>;
 /// Why a route did not give a whole reply.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RouteFault {
+    /// There is no money left for it.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
     /// No connection, or it broke before the answer's head.
     #[error("it cannot be reached")]
     Unreachable(#[source] reqwest::Error),
@@ -66,6 +72,7 @@ impl RouteFault {
     /// A short name, for metrics.
     const fn kind(&self) -> &'static str {
         match self {
+            Self::Exhausted(_) => "exhausted",
             Self::Unreachable(_) => "unreachable",
             Self::Refused(_) => "refused",
             Self::Garbage => "garbage",
@@ -123,25 +130,28 @@ pub(super) async fn ask(
         let began = Instant::now();
         let first_by = (began + Duration::from_millis(route.first_token_ms.into())).min(until);
         let (request, prompt_bytes) = request(game, route, key, question);
+        let held = reserve(game, route, question, prompt_bytes).await?;
         let request = match traceparent {
             Some(traceparent) => request.header("traceparent", traceparent),
             None => request,
         };
         let too_slow = || RouteFault::Slow(first_by.duration_since(began));
-        let call = draft.begin_call(route, prompt_bytes, began.into_std());
-        let response = timeout_at(first_by, request.send())
-            .await
-            .map_err(|_| too_slow())?
-            .inspect_err(|error| {
+        let call = draft.begin_call(route, question.turn, prompt_bytes, began.into_std(), held);
+        let response = match timeout_at(first_by, request.send()).await {
+            // It may have been read, so it is not given back.
+            Err(_) => return Err(too_slow()),
+            Ok(Err(error)) => {
                 if error.is_connect() {
-                    call.was_not_taken();
+                    call.was_not_taken().await;
                 }
-            })
-            .map_err(|error| RouteFault::Unreachable(error.without_url()))?;
-        if response.status() != StatusCode::OK {
-            call.was_not_taken();
+                return Err(RouteFault::Unreachable(error.without_url()));
+            }
+            Ok(Ok(response)) => response,
+        };
+        if let Err(fault) = check_head(&response) {
+            call.was_not_taken().await;
+            return Err(fault);
         }
-        check_head(&response)?;
         let mut events = sse::events(response.bytes_stream()).boxed();
         let first = timeout_at(first_by, first_words(route.provider, &mut events, &call));
         match first.await.map_err(|_| too_slow())? {
@@ -247,6 +257,32 @@ async fn more(provider: Provider, events: &mut Events, call: &Call) -> Option<He
     }
 }
 
+/// Sets aside what the call can cost.
+async fn reserve(
+    game: &Game,
+    route: &Route,
+    question: &Question,
+    prompt_bytes: usize,
+) -> Result<budget::Held, RouteFault> {
+    let call = budget::Call {
+        bundle: question.bundle(),
+        persona: question.persona(),
+        route,
+        player: question.context.player,
+        turn: question.turn,
+        prompt_bytes,
+        most_input: most_tokens(prompt::stable(question), prompt_bytes),
+    };
+    Ok(game.budget.reserve(&call).await?)
+}
+
+/// The most tokens that a prompt can have. No token is shorter than a byte, and a player may send what has one for each;
+/// what the author wrote has at most one for two bytes of ASCII.
+fn most_tokens(stable: &str, prompt_bytes: usize) -> u64 {
+    let ascii = stable.bytes().filter(u8::is_ascii).count();
+    (prompt_bytes.saturating_sub(ascii / 2)) as u64
+}
+
 /// Logs and counts that a route failed. The provider's own words may hold a key or a player's words, so they are not
 /// in it.
 pub(super) fn note(game: &Game, route: &Route, fault: &RouteFault) {
@@ -260,6 +296,13 @@ pub(super) fn note(game: &Game, route: &Route, fault: &RouteFault) {
         return;
     }
     let (name, chain) = (&route.name, gaia_service::telemetry::chain(fault));
+    if let RouteFault::Exhausted(why) = fault {
+        // What one character or player has used up says nothing of the route.
+        if why.is_of_game() && game.route_states.cannot_be_used(name, fault.to_string()) {
+            tracing::warn!(game.name = %game.id, route = %name, error = %chain, "route `{name}` waits: {chain}");
+        }
+        return;
+    }
     if game.route_states.fails(name, fault.to_string()) {
         tracing::warn!(game.name = %game.id, route = %name, error = %chain, "route `{name}` fails: {chain}");
     }
@@ -352,17 +395,4 @@ fn finish_connection(game: &Game, mut events: Events) {
         };
         let _ = tokio::time::timeout(CLOSING, rest).await;
     });
-}
-
-impl Tokens {
-    /// Counts that are told again replace those told before; what is not told again stays.
-    fn replaced_by(self, later: Self) -> Self {
-        let newer = |old: u64, new: u64| if new > 0 { new } else { old };
-        Self {
-            input: newer(self.input, later.input),
-            output: newer(self.output, later.output),
-            cache_read: newer(self.cache_read, later.cache_read),
-            cache_write: newer(self.cache_write, later.cache_write),
-        }
-    }
 }

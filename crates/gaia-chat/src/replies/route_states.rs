@@ -164,6 +164,13 @@ impl RouteStates {
         is_new
     }
 
+    /// It was not asked, for a reason that is none of its own. True if there was none before.
+    pub(super) fn cannot_be_used(&self, route: &str, why: String) -> bool {
+        let mut held = self.lock();
+        let state = held.routes.entry(route.to_owned()).or_default();
+        state.failing.replace(why).is_none()
+    }
+
     /// Why it failed when it was last asked.
     pub(super) fn failing(&self, route: &str) -> Option<String> {
         self.lock().routes.get(route)?.failing.clone()
@@ -258,6 +265,7 @@ mod tests {
             key: None,
             first_token_ms: 1,
             silence_ms: 1,
+            prices: Vec::new(),
         }
     }
 

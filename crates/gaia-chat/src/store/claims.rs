@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use gaia_names::{ConversationId, PlayerId, TurnId};
 use gaia_protocol::chat::{ReplySource, TurnState};
 use gaia_service::{Postgres, postgres::PostgresFault};
@@ -78,6 +78,11 @@ pub(crate) struct UsageRow {
     pub(crate) cache_write_tokens: u64,
     pub(crate) is_estimated: bool,
     pub(crate) milliseconds: u64,
+    /// The day of the budget that it counts for.
+    pub(crate) day: NaiveDate,
+    pub(crate) cost_micros: u64,
+    /// What was set aside for it, where something was. The ledger has at most one row for it.
+    pub(crate) reservation: Option<Uuid>,
 }
 
 /// Takes the leases and keeps the players' messages, unless a conversation is not the player's, another turn holds it, or
@@ -210,15 +215,22 @@ pub(crate) async fn end(
             FROM ended AS e
             WHERE c.id = e.conversation AND c.running_turn = e.turn AND c.lease = e.lease
             RETURNING c.player_id, c.persona, e.*
-        ), metered AS (
-            INSERT INTO chat.usage (id, turn_id, player_id, persona, route, provider, model, input_tokens,
-                output_tokens, cache_read_tokens, cache_write_tokens, is_estimated, milliseconds)
-            SELECT u.id, u.turn, released.player_id, released.persona, u.route, u.provider, u.model, u.input_tokens,
-                u.output_tokens, u.cache_read_tokens, u.cache_write_tokens, u.is_estimated, u.milliseconds
+        ), used AS MATERIALIZED (
+            SELECT released.player_id, released.persona, u.*
             FROM jsonb_to_recordset($11) AS u (id uuid, turn uuid, route text, provider text, model text,
                 input_tokens bigint, output_tokens bigint, cache_read_tokens bigint, cache_write_tokens bigint,
-                is_estimated boolean, milliseconds bigint)
+                is_estimated boolean, milliseconds bigint, day date, cost_micros bigint, reservation uuid)
             JOIN released ON released.turn = u.turn
+        ), metered AS (
+            INSERT INTO chat.usage (id, turn_id, player_id, persona, route, provider, model, input_tokens,
+                output_tokens, cache_read_tokens, cache_write_tokens, is_estimated, milliseconds, day, cost_micros,
+                reservation)
+            SELECT id, turn, player_id, persona, route, provider, model, input_tokens, output_tokens,
+                cache_read_tokens, cache_write_tokens, is_estimated, milliseconds, day, cost_micros, reservation
+            FROM used
+            ON CONFLICT DO NOTHING
+        ), unreserved AS (
+            DELETE FROM chat.reservations AS r USING used WHERE r.id = used.reservation
         )
         UPDATE chat.turns AS t
         SET state = r.state, reply_text = r.text, reply_source = r.source, reply_route = r.route,

@@ -70,7 +70,8 @@ pub(crate) async fn delete(postgres: &Postgres, player: PlayerId, id: Conversati
 /// conversations are gone.
 pub(crate) async fn forget(postgres: &Postgres, player: PlayerId) -> Result<Vec<ConversationId>, PostgresFault> {
     const FORGET: &str = "
-        WITH unnamed AS (UPDATE chat.usage SET player_id = NULL WHERE player_id = $1)
+        WITH unnamed AS (UPDATE chat.usage SET player_id = NULL WHERE player_id = $1),
+            unnamed_too AS (UPDATE chat.reservations SET player_id = NULL WHERE player_id = $1)
         DELETE FROM chat.conversations WHERE player_id = $1 RETURNING id";
     let client = postgres.client().await?;
     let statement = client.prepare_cached(FORGET).await?;

@@ -35,7 +35,7 @@ pub(crate) async fn hear_commands(game: &Arc<Game>) -> Result<(), BusFault> {
 }
 
 /// Resolves when no turn is in hand and none will come.
-async fn drained(game: &Game) {
+pub(crate) async fn drained(game: &Game) {
     game.tasks.draining().await;
     while !game.in_hand.is_empty() {
         tokio::time::sleep(Duration::from_millis(50)).await;

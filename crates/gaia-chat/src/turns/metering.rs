@@ -35,7 +35,7 @@ pub(super) fn count(game: &Game, persona: &str, usage: &[UsageRow]) {
 pub(super) fn discard(game: &Arc<Game>, wanted: &Arc<Wanted>, speech: Speech) {
     let (draft, persona) = (Arc::clone(&speech.draft), speech.question.persona().id.to_string());
     drop(speech);
-    let usage = draft.take(wanted.turn).usage;
+    let usage = draft.take().usage;
     count(game, &persona, &usage);
     keep(game, wanted, persona, usage);
 }

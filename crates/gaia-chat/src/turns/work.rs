@@ -310,7 +310,7 @@ impl Work {
     }
 
     fn ended(&self, state: TurnState, said: String, speech: &Speech) -> Ended {
-        let drafted = speech.draft.take(self.wanted.turn);
+        let drafted = speech.draft.take();
         metering::count(&self.game, speech.question.persona().id.as_str(), &drafted.usage);
         let reply = (!said.is_empty()).then_some(KeptReply {
             text: said,

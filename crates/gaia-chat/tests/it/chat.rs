@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gaia_chat::BudgetOptions;
 use gaia_names::{ConversationId, InstanceId, PersonaId, PlayerId, Service, SessionId, TurnId};
 use gaia_protocol::{
     ErrorCode, Fault, Request,
@@ -26,6 +27,7 @@ pub(crate) struct Chat {
     pub(crate) player: Caller,
     pub(crate) settings: Settings<ChatGame>,
     instances: Vec<Instance>,
+    options: BudgetOptions,
 }
 
 /// A process of the service, as far as a test needs one: it can be killed, and then nothing of it goes on.
@@ -35,7 +37,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    fn start(settings: Settings<ChatGame>) -> Self {
+    fn start(settings: Settings<ChatGame>, options: BudgetOptions) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -43,7 +45,7 @@ impl Instance {
             .expect("a runtime can be started");
         let tasks = Tasks::default();
         let (beside, started) = (tasks.clone(), runtime.handle().clone());
-        let start = async move { gaia_chat::start(settings, &beside).await.map(drop) };
+        let start = async move { gaia_chat::start_with(settings, &beside, options).await.map(drop) };
         let outcome = std::thread::spawn(move || started.block_on(start))
             .join()
             .expect("starting does not panic");
@@ -82,6 +84,15 @@ impl Chat {
         game: TestGame,
         change: impl FnOnce(&mut Bundle, &mut ChatGame, &ScriptedLlm),
     ) -> Self {
+        Self::start_keeping(game, BudgetOptions::default(), change).await
+    }
+
+    /// The same, with the budget kept in another way.
+    pub(crate) async fn start_keeping(
+        game: TestGame,
+        options: BudgetOptions,
+        change: impl FnOnce(&mut Bundle, &mut ChatGame, &ScriptedLlm),
+    ) -> Self {
         let llm = ScriptedLlm::start(Script::says(REPLY)).await;
         let mut bundle = bundle(&game.id);
         bundle
@@ -100,6 +111,7 @@ impl Chat {
             player: somebody(),
             settings,
             instances: Vec::new(),
+            options,
         };
         chat.start_instance();
         eventually("chat answers", async || {
@@ -115,7 +127,7 @@ impl Chat {
             instance: InstanceId::fresh(),
             ..self.settings.clone()
         };
-        self.instances.push(Instance::start(settings));
+        self.instances.push(Instance::start(settings, self.options.clone()));
         self.instances.len() - 1
     }
 

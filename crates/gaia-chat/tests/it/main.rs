@@ -5,6 +5,7 @@
 )]
 
 mod authored;
+mod budget;
 mod bundles;
 mod chat;
 mod context;

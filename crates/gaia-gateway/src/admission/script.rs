@@ -4,8 +4,10 @@ use std::{fmt::Display, net::IpAddr, time::Duration};
 
 use gaia_names::SessionId;
 use gaia_protocol::keys;
-use gaia_service::{Redis, redis::RedisLost};
-use redis::{ErrorKind, RedisError, ServerErrorKind, aio::ConnectionManager};
+use gaia_service::{
+    Redis,
+    redis::{self, RedisLost},
+};
 
 use super::Counted;
 use crate::rate::Rate;
@@ -45,14 +47,14 @@ pub(super) enum Verdict {
 
 pub(super) struct Script {
     redis: Redis,
-    hash: String,
+    script: redis::Script,
 }
 
 impl Script {
     pub(super) fn new(redis: &Redis) -> Self {
         Self {
             redis: redis.clone(),
-            hash: redis::Script::new(TEXT).get_hash().to_owned(),
+            script: redis::Script::new(TEXT),
         }
     }
 
@@ -84,41 +86,14 @@ impl Script {
     async fn run(&self, rate_key: String, session_keys: &[String], rate: Option<&Rate>) -> Result<Verdict, RedisLost> {
         let micros = |time: fn(&Rate) -> Duration| rate.map_or(0, |rate| time(rate).as_micros());
         let (interval, tolerance) = (micros(|rate| rate.interval), micros(|rate| rate.tolerance));
-        let command = |name: &str, script: &str| {
-            let mut command = redis::cmd(name);
-            command
-                .arg(script)
-                .arg(1 + session_keys.len())
-                .arg(&rate_key)
-                .arg(session_keys);
-            command.arg(interval.to_string()).arg(tolerance.to_string());
-            command
-        };
-        let by_hash = command("EVALSHA", &self.hash);
-        let by_text = || command("EVAL", TEXT);
-        let (verdict, time) = self
-            .redis
-            .ask(|connection| evaluate(connection, by_hash, by_text))
-            .await?;
+        let keys: Vec<_> = std::iter::once(rate_key).chain(session_keys.iter().cloned()).collect();
+        let arguments = [interval.to_string(), tolerance.to_string()];
+        let (verdict, time): (u8, u64) = self.redis.run(&self.script, &keys, &arguments).await?;
         Ok(match verdict {
             0 => Verdict::Admitted(Duration::from_micros(time)),
             1 => Verdict::Ended,
             3 => Verdict::Limited(Duration::from_micros(time)),
             _ => Verdict::Unknown(Duration::from_micros(time)),
         })
-    }
-}
-
-async fn evaluate(
-    mut connection: ConnectionManager,
-    by_hash: redis::Cmd,
-    by_text: impl FnOnce() -> redis::Cmd,
-) -> Result<(u8, u64), RedisError> {
-    match by_hash.query_async(&mut connection).await {
-        // Redis forgets scripts when it restarts; the text brings it back.
-        Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-            by_text().query_async(&mut connection).await
-        }
-        answer => answer,
     }
 }

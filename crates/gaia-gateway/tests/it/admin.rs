@@ -90,6 +90,32 @@ async fn a_role_is_given_and_stands_in_the_next_token() {
 }
 
 #[tokio::test]
+async fn costs_are_for_whoever_has_the_admin_token() {
+    let cluster = TestCluster::start().await;
+    let (admin, player) = (admin(&cluster), cluster.visitor().await);
+    let conversation = player.start_conversation("guide").await;
+    player.say(&conversation, "Good evening").await.ok();
+    let path = format!("/admin/v1/costs/{}", cluster.game.id);
+    let costs = admin.get(&format!("{path}?by=persona")).await.ok();
+    assert_eq!(
+        (&costs["rows"][0]["key"], &costs["total"]["calls"]),
+        (&json!("guide"), &json!(1))
+    );
+    assert_eq!(costs["total"]["cost_micros"], 0, "its route is on this machine");
+    assert_eq!(costs["spending"][1]["period"], "month");
+    for bad in ["?by=week", "?since=soon", "?since=9999-01-01", "?until=2026-01-01"] {
+        assert_eq!(
+            admin.get(&format!("{path}{bad}")).await.code(),
+            "invalid_input",
+            "{bad}"
+        );
+    }
+    let mut outside = admin.clone();
+    outside.access_token = player.access_token.clone();
+    assert_eq!(outside.get(&path).await.code(), "token_invalid");
+}
+
+#[tokio::test]
 async fn only_the_admin_token_opens_the_admin_api_and_players_cannot_reach_it() {
     let cluster = TestCluster::start().await;
     let (admin, player) = (admin(&cluster), cluster.visitor().await);

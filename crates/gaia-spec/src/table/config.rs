@@ -376,6 +376,56 @@ const AI: &[Key] = &[
          from the personas' files without any model.",
     )
     .said("only the offline route"),
+    Key::new(
+        "budget",
+        Kind::Map(BUDGET),
+        "How much the models may cost, in US dollars. Before each call the most that it can cost is set aside, and what \
+         does not fit is not called: the next route that fits answers, at last the offline route. Days and months are \
+         those of the calendar, in UTC. At 50, 80 and 100% of the game's day and month there is an event.",
+    )
+    .of_parts(),
+];
+
+const BUDGET: &[Key] = &[
+    Key::new("per_day", Kind::Money, "For the whole game, in a day.")
+        .said("no limit")
+        .example("$5"),
+    Key::new("per_month", Kind::Money, "For the whole game, in a month.")
+        .said("no limit")
+        .example("100 USD"),
+    Key::new("per_player_per_day", Kind::Money, "For each player, in a day.")
+        .said("no limit")
+        .example("0.50"),
+    Key::new(
+        "per_persona_per_day",
+        Kind::Money,
+        "For each persona, in a day. `limits.budget_per_day` in a persona's file goes before it.",
+    )
+    .said("no limit")
+    .example("$2"),
+];
+
+const PRICE: &[Key] = &[
+    Key::new("input", Kind::Money, "For tokens that are read.")
+        .required()
+        .example("1.00"),
+    Key::new("output", Kind::Money, "For tokens that are written.")
+        .required()
+        .example("5.00"),
+    Key::new(
+        "cache_read",
+        Kind::Money,
+        "For tokens that come from the provider's cache.",
+    )
+    .said("what `input` says")
+    .example("0.10"),
+    Key::new(
+        "cache_write",
+        Kind::Money,
+        "For tokens that go into the provider's cache.",
+    )
+    .said("what `input` says")
+    .example("1.25"),
 ];
 
 const ROUTE: &[Key] = &[
@@ -431,4 +481,12 @@ const ROUTE: &[Key] = &[
     )
     .default("15s")
     .example("15s"),
+    Key::new(
+        "price",
+        Kind::Map(PRICE),
+        "What a million tokens cost, in US dollars. Gaia knows the prices of well-known models of Anthropic and OpenAI. \
+         A base_url of your own costs nothing, unless it is a public address that takes an api_key: then say the price, \
+         zeros if there is none.",
+    )
+    .said("the price that Gaia knows"),
 ];

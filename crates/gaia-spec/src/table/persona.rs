@@ -157,4 +157,12 @@ const LIMITS: &[Key] = &[
     )
     .said("nothing")
     .example("[\"real medical advice\"]"),
+    Key::new(
+        "budget_per_day",
+        Kind::Money,
+        "How much its replies may cost in a day, in US dollars. When it is spent, cheaper routes and the lines of this \
+         file answer.",
+    )
+    .said("what `ai_configuration.budget.per_persona_per_day` says")
+    .example("$2"),
 ];

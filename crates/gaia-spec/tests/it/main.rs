@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its folder has failed")]
 
+mod budgets;
 mod document;
 mod faults_of_configs;
 mod faults_of_files;

@@ -51,6 +51,9 @@ fn tell(output: Output, status: &ClusterStatus) {
         if let Some(text) = answers(game) {
             output.say(format_args!("  {}  {text}", game.name));
         }
+        for spending in game.spending.iter().filter(|spending| spending.limit_micros.is_some()) {
+            output.say(format_args!("  {}  {}", game.name, super::costs::left(spending)));
+        }
     }
     let mut table = Table::new(&["process", "state", "pid", "restarts", "memory", "up for"]);
     for process in &status.processes {

@@ -4,9 +4,9 @@ use insta::assert_snapshot;
 
 use crate::binary::Gaia;
 
-const VERBS: [&str; 17] = [
-    "new", "check", "explain", "plan", "up", "status", "list", "logs", "restart", "down", "destroy", "doctor", "model",
-    "keys", "play", "health", "serve",
+const VERBS: [&str; 18] = [
+    "new", "check", "explain", "plan", "up", "status", "costs", "list", "logs", "restart", "down", "destroy", "doctor",
+    "model", "keys", "play", "health", "serve",
 ];
 
 #[test]
@@ -27,6 +27,7 @@ fn help_is_a_first_page_of_a_manual() {
       plan     Show what `gaia up` would do; exits 2 if that is something
       up       Bring a game up, or change it to what its folder says now
       status   Say how a game is, or all games
+      costs    Say what a game's models cost, and what is left of its budget
       list     List the clusters on this machine
       logs     Show what a game's processes wrote
       restart  Restart a game's processes

@@ -11,7 +11,7 @@ use gaia_protocol::{
     Request,
     chat::ForgetPlayer,
     settings::NatsAccess,
-    subjects::{bundle_announcements, inbox_prefix, turn_commands},
+    subjects::{budget_events, bundle_announcements, events, inbox_prefix, turn_commands},
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
@@ -201,10 +201,11 @@ impl Rights {
                 inbox(Service::Auth),
                 bundle_announcements(game),
                 turn_commands(game, None),
+                budget_events(game),
             ],
         };
         let own = match service {
-            Service::Gateway => None,
+            Service::Gateway => Some(events(game)),
             Service::Auth | Service::Chat => Some(all_of(service)),
         };
         Self {

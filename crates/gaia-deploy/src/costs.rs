@@ -1,0 +1,51 @@
+//! What the models of a cluster's games cost, as the cluster says.
+
+use chrono::NaiveDate;
+use gaia_names::{ClusterName, GameId};
+use gaia_protocol::costs::{By, Costs};
+use reqwest::Method;
+
+use crate::{DeployError, Home, observe, targets::local::ops};
+
+/// What the models of one game cost, or of all games where the name is none of theirs.
+///
+/// # Errors
+///
+/// If there is no such cluster, or nobody there can say.
+pub async fn costs(
+    home: &Home,
+    cluster: &ClusterName,
+    game: Option<&GameId>,
+    since: Option<NaiveDate>,
+    by: By,
+) -> Result<Vec<(GameId, Costs)>, DeployError> {
+    let observed = observe(home, cluster).await?;
+    let no_such_cluster = || DeployError::NoSuchCluster {
+        cluster: cluster.clone(),
+        home: home.path().to_owned(),
+    };
+    let (Some(record), Some(secrets)) = (&observed.record, &observed.secrets) else {
+        return Err(no_such_cluster());
+    };
+    let named = game.filter(|game| record.bundles.contains_key(*game));
+    let games = record
+        .bundles
+        .keys()
+        .filter(|game| named.is_none_or(|named| named == *game));
+    let mut all = Vec::new();
+    for game in games {
+        let fault = |why: String| DeployError::Admin {
+            game: game.clone(),
+            why,
+        };
+        let port = observed.gateway_ops_port();
+        let (Some(port), Some(own)) = (port, secrets.games.get(game)) else {
+            return Err(fault("its gateway does not run".to_owned()));
+        };
+        let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
+        let path = format!("costs/{game}?by={}{since}", by.as_str());
+        let answer = ops::ask_admin(port, &own.admin_token, Method::GET, &path, None).await;
+        all.push((game.clone(), answer.map_err(fault)?));
+    }
+    Ok(all)
+}

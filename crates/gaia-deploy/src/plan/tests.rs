@@ -34,6 +34,7 @@ fn bundle(game: &str, theme: &str) -> Bundle {
         routes: Vec::new(),
         tool_servers: Vec::new(),
         features: BTreeMap::new(),
+        budget: Default::default(),
         rates: Default::default(),
     }
 }
@@ -310,6 +311,7 @@ fn drift_is_shown_and_put_right() {
     *text = text.replace("600", "6000000");
     observed.processes.get_mut("nats").unwrap().revision = "other".to_owned();
     let used = BundleInUse {
+        spending: Vec::new(),
         generation: 0,
         answers_by: "barks".into(),
         why: None,
@@ -350,6 +352,7 @@ fn a_port_that_somebody_took_is_chosen_anew() {
 fn a_bundle_that_somebody_published_past_us_is_overtaken() {
     let mut observed = after(&first());
     let used = BundleInUse {
+        spending: Vec::new(),
         generation: 7,
         answers_by: "barks".into(),
         why: None,

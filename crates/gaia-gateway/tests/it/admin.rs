@@ -94,7 +94,7 @@ async fn costs_are_for_whoever_has_the_admin_token() {
     let cluster = TestCluster::start().await;
     let (admin, player) = (admin(&cluster), cluster.visitor().await);
     let conversation = player.start_conversation("guide").await;
-    player.say(&conversation, "Good evening").await.ok();
+    drop(player.say(&conversation, "Good evening").await.ok());
     let path = format!("/admin/v1/costs/{}", cluster.game.id);
     let costs = admin.get(&format!("{path}?by=persona")).await.ok();
     assert_eq!(

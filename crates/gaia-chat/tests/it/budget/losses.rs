@@ -1,0 +1,160 @@
+//! Processes and stores that are lost while money is set aside.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use gaia_chat::BudgetOptions;
+use gaia_names::{Store, TurnId};
+use gaia_protocol::costs::By;
+use gaia_testkit::{Ending, Script, TestGame, eventually};
+
+use super::{FOR_ONE, ONE_CALL, PLENTY, costs, counted, empty_redis, greet, in_step, number, with_options};
+use crate::chat::{Chat, REPLY, Stream, route_of};
+
+/// How long a lost call is waited for in these tests, in seconds.
+const SOON: u32 = 2;
+
+fn lost_soon() -> BudgetOptions {
+    BudgetOptions {
+        reservation_seconds: SOON,
+        ..BudgetOptions::default()
+    }
+}
+
+/// A turn that the model does not end, after its first words.
+async fn hanging(chat: &Chat) -> Stream {
+    chat.llm.next(Script::says("The lamps are").then(Ending::Stall));
+    let conversation = chat.conversation().await.id;
+    let mut stream = chat.begin(conversation, TurnId::fresh(), "hello").await;
+    stream.accepted().await;
+    stream.next().await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_process_that_dies_between_reserve_and_settle_loses_and_doubles_nothing() {
+    let mut chat = with_options(TestGame::start().await, lost_soon(), |bundle| {
+        bundle.budget.per_day = Some(PLENTY);
+    })
+    .await;
+    counted(&chat).await;
+    greet(&chat).await;
+    in_step(&chat).await;
+    let _streams = join_all((0..3).map(|_| hanging(&chat))).await;
+    let reserved = counted(&chat).await[0].reserved_micros;
+    assert!(reserved > 3 * 12_000, "{reserved}");
+    chat.instance(0).kill();
+    chat.start_instance();
+    assert_eq!(
+        counted(&chat).await[0].reserved_micros,
+        reserved,
+        "what was set aside still is"
+    );
+    // A provider was called and may want all of it: what nobody knows is entered at its worst.
+    let spent = in_step(&chat).await;
+    assert_eq!(spent, ONE_CALL + reserved);
+    assert_eq!(
+        number(&chat, "SELECT count(*) FROM chat.usage WHERE game_id = $1").await,
+        4
+    );
+    assert_eq!(
+        number(&chat, "SELECT count(*) FROM chat.reservations WHERE game_id = $1").await,
+        0
+    );
+    chat.llm.always(Script::says(REPLY));
+    greet(&chat).await;
+    assert_eq!(in_step(&chat).await, spent + ONE_CALL);
+}
+
+#[tokio::test]
+async fn a_process_and_a_redis_that_are_lost_together_lose_nothing() {
+    let mut chat = with_options(TestGame::start_alone().await, lost_soon(), |bundle| {
+        bundle.budget.per_day = Some(PLENTY);
+    })
+    .await;
+    counted(&chat).await;
+    let _stream = hanging(&chat).await;
+    let reserved = counted(&chat).await[0].reserved_micros;
+    eventually("postgres knows of it", async || {
+        (number(&chat, "SELECT count(*) FROM chat.reservations WHERE game_id = $1").await == 1).then_some(())
+    })
+    .await;
+    chat.instance(0).kill();
+    chat.game.kill(Store::Redis).await;
+    chat.game.start_again(Store::Redis).await;
+    chat.start_instance();
+    assert_eq!(in_step(&chat).await, reserved);
+    assert_eq!(
+        number(&chat, "SELECT count(*) FROM chat.usage WHERE game_id = $1").await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_redis_that_is_emptied_under_running_calls_loses_and_doubles_nothing() {
+    let chat = with_options(TestGame::start_alone().await, BudgetOptions::default(), |bundle| {
+        bundle.budget.per_day = Some(PLENTY);
+    })
+    .await;
+    counted(&chat).await;
+    greet(&chat).await;
+    chat.llm.always(Script::says(REPLY).every(Duration::from_millis(150)));
+    let mut streams = Vec::new();
+    for conversation in join_all((0..16).map(|_| chat.conversation())).await {
+        streams.push(chat.begin(conversation.id, TurnId::fresh(), "hello").await);
+    }
+    for stream in &mut streams {
+        stream.accepted().await;
+        stream.next().await.unwrap();
+    }
+    empty_redis(&chat).await;
+    let turns = join_all(streams.into_iter().map(Stream::rest)).await;
+    assert!(turns.iter().all(|told| route_of(&told.final_turn()) == "scripted"));
+    assert_eq!(in_step(&chat).await, 17 * ONE_CALL);
+    assert_eq!(
+        number(&chat, "SELECT count(*) FROM chat.usage WHERE game_id = $1").await,
+        17
+    );
+}
+
+#[tokio::test]
+async fn an_emptied_redis_does_not_forget_what_was_spent() {
+    let chat = with_options(TestGame::start_alone().await, BudgetOptions::default(), |bundle| {
+        bundle.budget.per_day = Some(FOR_ONE);
+    })
+    .await;
+    counted(&chat).await;
+    chat.llm.always(Script::says(REPLY).claiming(190));
+    assert_eq!(route_of(&greet(&chat).await), "scripted");
+    in_step(&chat).await;
+    for _ in 0..5 {
+        empty_redis(&chat).await;
+        assert_eq!(route_of(&greet(&chat).await), "barks");
+    }
+    assert_eq!((chat.llm.calls(), in_step(&chat).await), (1, 20 + 19_000));
+}
+
+#[tokio::test]
+async fn without_redis_paid_routes_wait_where_there_is_a_budget_and_go_on_where_there_is_none() {
+    for (budget, expected) in [(Some(PLENTY), "barks"), (None, "scripted")] {
+        let chat = with_options(TestGame::start_alone().await, BudgetOptions::default(), |bundle| {
+            bundle.budget.per_day = budget;
+        })
+        .await;
+        let conversation = chat.conversation().await.id;
+        chat.say(conversation, "hello").await;
+        chat.game.kill(Store::Redis).await;
+        assert_eq!(route_of(&chat.say(conversation, "hello").await), expected);
+        chat.game.start_again(Store::Redis).await;
+        eventually("paid routes are back", async || {
+            (route_of(&chat.say(conversation, "hello").await) == "scripted").then_some(())
+        })
+        .await;
+        let total = eventually("what was called is in the ledger", async || {
+            let total = costs(&chat, By::Day).await.total;
+            (total.calls as usize == chat.llm.calls()).then_some(total)
+        })
+        .await;
+        assert_eq!(total.cost_micros, total.calls * ONE_CALL);
+    }
+}

@@ -123,13 +123,10 @@ pub(crate) async fn publish(game: Arc<Game>, ask: PublishBundle) -> Result<Bundl
     if bundle.generation < current.bundle.generation {
         return Ok(in_use(&game).await);
     }
-    if bundle.generation == current.bundle.generation {
-        return if bundle == current.bundle {
-            Ok(in_use(&game).await)
-        } else {
-            Err(conflict(bundle.generation))
-        };
+    if bundle.generation == current.bundle.generation && bundle != current.bundle {
+        return Err(conflict(bundle.generation));
     }
+    // This instance may have booted with it; others learn of it only from what is kept and announced.
     if store::bundles::keep(&game.postgres, &bundle).await?.as_ref() != Some(&bundle) {
         return Err(conflict(bundle.generation));
     }

@@ -133,10 +133,28 @@ fn speaker<'a>(persona: &'a Persona, said: &str) -> Option<&'a str> {
         .map(|(name, _)| name)
 }
 
+/// Whether the slots of a line can be filled so that it is what was said.
 fn is_made_of(said: &str, line: &str) -> bool {
     let Some((before, rest)) = line.split_once('{') else {
         return said == line;
     };
     let after = rest.split_once('}').map_or("", |(_, after)| after);
-    said.starts_with(before) && said.ends_with(after)
+    let Some(rest) = said.strip_prefix(before) else {
+        return false;
+    };
+    let ends = rest.char_indices().map(|(end, _)| end).chain([rest.len()]);
+    ends.map(|end| &rest[end..]).any(|rest| is_made_of(rest, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_known_by_its_words_around_every_slot() {
+        let line = "{player}. Come in, {player}!";
+        assert!(is_made_of("Clara. Come in, Clara!", line));
+        assert!(!is_made_of("Clara. Come in!", line));
+        assert!(is_made_of("Hm.", "Hm.") && !is_made_of("Hm. No.", "Hm."));
+    }
 }

@@ -72,6 +72,26 @@ async fn an_instance_that_starts_later_takes_the_highest_generation() {
 }
 
 #[tokio::test]
+async fn a_bundle_that_was_only_mounted_is_everybodys_once_it_is_published() {
+    let mut chat = Chat::start_with(|bundle, _, _| bundle.generation = 2).await;
+    let publish = PublishBundle {
+        bundle: Box::new(chat.bundle.clone()),
+    };
+    assert_eq!(chat.ask(&publish).await.unwrap().generation, 2);
+    // An instance whose own file is older, as when only some were started with the new one.
+    let mut older = chat.bundle.clone();
+    older.generation = 1;
+    std::fs::write(&chat.settings.games[0].bundle, serde_json::to_vec(&older).unwrap()).unwrap();
+    chat.start_instance();
+    chat.instance(0).kill();
+    let used = eventually("the older instance answers", async || {
+        chat.ask_quickly(&ReadBundle {}).await
+    })
+    .await;
+    assert_eq!(used.generation, 2);
+}
+
+#[tokio::test]
 async fn a_bundle_of_another_game_is_refused() {
     let chat = Chat::start().await;
     let mut other = chat.bundle.clone();

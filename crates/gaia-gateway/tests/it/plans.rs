@@ -13,7 +13,7 @@ use gaia_testkit::{ClusterOptions, TestCluster, eventually_within};
 use serde_json::json;
 use tokio_postgres::{Client, NoTls};
 
-use crate::support::id;
+use crate::support::{admin, id, program};
 
 /// More rows than this are not read to be thrown away.
 const MOST_WASTED: u64 = 100;
@@ -37,6 +37,9 @@ const GROWN: &str = "
         SELECT game_id, sha256(uuid_send(id)), id, CASE WHEN random() < 0.5 THEN now() END FROM auth.sessions;
     INSERT INTO auth.deletions (game_id, player_id, next_try_at)
         SELECT game_id, gen_random_uuid(), now() + interval '1 day' FROM auth.players LIMIT 1000;
+    INSERT INTO auth.api_keys (game_id, id, key_hash, hint, name, scopes, requests_per_minute)
+        SELECT 'game-' || g, gen_random_uuid(), sha256(uuid_send(gen_random_uuid())), 'gaia_', 'site', '{chat}', 60
+        FROM generate_series(1, 10) g, generate_series(1, 40);
     INSERT INTO chat.conversations (game_id, id, player_id, persona, turns)
         SELECT game_id, gen_random_uuid(), id, 'guide', 5 FROM auth.players;
     INSERT INTO chat.turns (game_id, id, conversation_id, sequence, text, state, reply_text, reply_source, finished_at)
@@ -93,6 +96,7 @@ async fn every_statement_finds_its_rows_by_an_index_on_the_game() {
     })
     .await;
     everything_a_player_does(&cluster).await;
+    everything_an_operator_does(&cluster).await;
 
     let carried = carried_out(
         &fs::read_to_string(cluster.game.log_of(Store::Postgres)).unwrap(),
@@ -115,6 +119,7 @@ async fn every_statement_finds_its_rows_by_an_index_on_the_game() {
         "devices",
         "sessions",
         "refresh_tokens",
+        "api_keys",
         "conversations",
         "turns",
         "bundles",
@@ -162,6 +167,17 @@ async fn everything_a_player_does(cluster: &TestCluster) {
         assert_eq!(elsewhere.delete("/v1/sessions/current").await.status, 204);
         assert_eq!(player.delete(&path).await.status, 204);
         assert_eq!(player.delete("/v1/players/me").await.status, 204);
+    }
+}
+
+async fn everything_an_operator_does(cluster: &TestCluster) {
+    let (admin, game) = (admin(cluster), &cluster.game.id);
+    drop(admin.get(&format!("/admin/v1/bundles/{game}")).await.ok());
+    for name in ["website", "kiosk", "phone"] {
+        let (program, key) = program(cluster, json!({ "name": name })).await;
+        drop(program.get("/openai/v1/models").await.ok());
+        drop(admin.get(&format!("/admin/v1/keys/{game}")).await.ok());
+        assert_eq!(admin.delete(&format!("/admin/v1/keys/{game}/{key}")).await.status, 200);
     }
 }
 

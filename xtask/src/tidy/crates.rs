@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("gaia-auth", &["gaia-names", "gaia-protocol", "gaia-service"]),
     ("gaia-chat", &["gaia-names", "gaia-protocol", "gaia-service"]),
     ("gaia-inference", &["gaia-names"]),
+    ("gaia-mcp", &["gaia-names"]),
 ];
 
 /// Checks directions, licences and the crates' sentences.

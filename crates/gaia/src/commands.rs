@@ -128,6 +128,12 @@ pub(crate) enum Verb {
     /// client of OpenAI's. Players themselves need none.
     #[command(verbatim_doc_comment)]
     Keys(verbs::keys::Arguments),
+    /// Run a tool server that comes with Gaia: weather, location or news
+    ///
+    /// Speaks MCP (2026-07-28 and 2025-11-25) on standard input and output, for a game's personas and for any other MCP
+    /// client, or over HTTP with --listen. Logs go to standard error. A game uses one as `mcp_servers` in its config.yaml.
+    #[command(verbatim_doc_comment)]
+    Mcp(verbs::mcp::Arguments),
     /// Talk to a game's characters
     ///
     /// Comes in as a guest (the same one each time), goes on where you left off, and streams what the character says.

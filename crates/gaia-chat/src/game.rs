@@ -1,12 +1,13 @@
 //! One game at this process: its stores, its bundle, its routes and the turns in hand.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use gaia_names::{GameId, InstanceId, Secret, Service};
 use gaia_protocol::settings::ChatGame;
 use gaia_service::{Bus, Postgres, Redis, Tasks, bus::BusFault, redis::RedisAddressFault};
+use gaia_tools::{HostSettings, ToolHost};
 
 use crate::{
     authored::Inference,
@@ -15,6 +16,7 @@ use crate::{
     store::{
         Batches,
         claims::{self, Claimed, Ended, Wanted},
+        pins::Pins,
     },
     turns::InHand,
 };
@@ -31,6 +33,8 @@ pub(crate) struct Game {
     pub(crate) route_keys: BTreeMap<String, Secret>,
     pub(crate) route_states: RouteStates,
     pub(crate) inference: Option<Inference>,
+    /// The tool servers of the bundle in use.
+    pub(crate) tools: ToolHost,
     pub(crate) in_hand: InHand,
     /// Turns that begin.
     pub(crate) claims: Batches<Wanted, Option<Claimed>>,
@@ -96,6 +100,17 @@ impl Game {
             source,
         })?;
         let postgres = Postgres::new(&settings.postgres, tasks);
+        let tools = ToolHost::start(
+            HostSettings {
+                game: game.clone(),
+                secrets: settings.tool_secrets,
+                program: std::env::current_exe().unwrap_or_else(|_| "gaia".into()),
+                scratch: settings.bundle.with_file_name(format!("tools-{instance}")),
+            },
+            &bundle.now().bundle.tool_servers,
+            Arc::new(Pins(postgres.clone())),
+            tasks,
+        );
         let bus = Bus::connect(&settings.nats, &game, Service::Chat, instance).await;
         Ok(Self {
             bus: bus.map_err(|source| GameFault::Nats {
@@ -112,6 +127,7 @@ impl Game {
             ends: Batches::new(&postgres, tasks, |postgres, ends| claims::end(postgres, ends).boxed()),
             postgres,
             bundle,
+            tools,
             inference: settings.inference.map(|access| Inference::new(access, http.clone())),
             http,
             route_keys: settings.route_keys,

@@ -4,6 +4,7 @@ mod batches;
 pub(crate) mod bundles;
 pub(crate) mod claims;
 pub(crate) mod conversations;
+pub(crate) mod pins;
 pub(crate) mod turns;
 
 pub(crate) use self::batches::Batches;

@@ -17,6 +17,7 @@ pub(crate) mod play;
 pub(crate) mod restart;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod tools;
 pub(crate) mod up;
 
 use std::{env, future::Future, process::ExitCode};
@@ -49,6 +50,7 @@ pub(crate) fn run(verb: Verb) -> ExitCode {
         Verb::Doctor(arguments) => tell(arguments.json.json, doctor::run(&arguments)),
         Verb::Model(arguments) => tell(arguments.is_json(), model::run(&arguments)),
         Verb::Keys(arguments) => tell(arguments.is_json(), block_on(keys::run(&arguments))),
+        Verb::Tools(arguments) => tell(arguments.json.json, block_on(tools::run(&arguments))),
         Verb::Mcp(arguments) => tell(false, block_on(mcp::run(&arguments))),
         Verb::Play(arguments) => tell(false, block_on(play::run(&arguments))),
         Verb::Health(arguments) => tell(false, block_on(health::run(&arguments))),

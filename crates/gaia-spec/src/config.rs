@@ -12,6 +12,7 @@ use crate::{
     fields::{Fields, Item, Value},
     game::{Autoscaler, Route, Size, Sizing, ToolServer},
     size,
+    walk::unbuilt,
 };
 
 /// What the config says, without what the personas' files say.

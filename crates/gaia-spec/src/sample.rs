@@ -69,7 +69,8 @@ impl Sample {
             format!("{margin}{}# ", " ".repeat(dash.len()))
         };
         let inner = indent + dash.len() + 2;
-        let was_aside = std::mem::replace(&mut self.is_aside, self.is_aside || key.is_aside);
+        let was_aside = self.is_aside;
+        self.is_aside |= key.is_aside;
         match behind(&key.kind) {
             Behind::Value => self.line(&format!("{lead}{}: {}", key.name, key.example)),
             Behind::Keys(keys) => {

@@ -216,12 +216,14 @@ impl Rounds<'_> {
         let options = PeerRequestOptions::with_timeout(self.idle)
             .reset_timeout_on_progress()
             .with_max_total_timeout(self.at_most);
+        let sending = self.server.in_hand.sending().await;
         let sent = self.peer.send_request_with_option(request, options).await;
         let handle = sent.map_err(|fault| self.fault(fault))?;
         let mut given_up = GivenUp::guard(self.peer, handle.id.clone(), self.server);
         self.server
             .in_hand
             .add(handle.id.clone(), handle.progress_token.clone(), self.ears.clone());
+        drop(sending);
         let answered = handle.await_response().await;
         given_up.is_over = true;
         answered.map_err(|fault| self.fault(fault))

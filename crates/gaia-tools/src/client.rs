@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use rmcp::{
@@ -19,21 +19,34 @@ use rmcp::{
     },
     service::{InboundStreamOrigin, NotificationContext, RequestContext},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, RwLock, RwLockReadGuard};
 
 use crate::ask::Ears;
 
 /// The calls in hand at one server.
 #[derive(Default)]
-pub(crate) struct InHand(Mutex<HashMap<RequestId, (ProgressToken, Arc<Ears>)>>);
+pub(crate) struct InHand {
+    calls: Mutex<HashMap<RequestId, (ProgressToken, Arc<Ears>)>>,
+    sending: RwLock<()>,
+}
 
 impl InHand {
-    fn calls(&self) -> std::sync::MutexGuard<'_, HashMap<RequestId, (ProgressToken, Arc<Ears>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn calls(&self) -> MutexGuard<'_, HashMap<RequestId, (ProgressToken, Arc<Ears>)>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held from before a call is sent until it is added: a server may ask before its number is known here.
+    pub(crate) async fn sending(&self) -> RwLockReadGuard<'_, ()> {
+        self.sending.read().await
     }
 
     pub(crate) fn add(&self, id: RequestId, token: ProgressToken, ears: Arc<Ears>) {
         self.calls().insert(id, (token, ears));
+    }
+
+    /// Waits until every call that was sent is added.
+    async fn all_added(&self) {
+        drop(self.sending.write().await);
     }
 
     pub(crate) fn remove(&self, id: &RequestId) {
@@ -91,6 +104,7 @@ impl ClientHandler for Client {
         request: ElicitRequestParams,
         context: RequestContext<RoleClient>,
     ) -> Result<ElicitResult, ErrorData> {
+        self.in_hand.all_added().await;
         match self.in_hand.asked_by(context.extensions.get::<InboundStreamOrigin>()) {
             Some(ears) => Ok(ears.ask(request).await),
             None => Ok(ElicitResult::new(ElicitationAction::Decline)),
@@ -98,6 +112,7 @@ impl ClientHandler for Client {
     }
 
     async fn on_progress(&self, progress: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
+        self.in_hand.all_added().await;
         if let Some(ears) = self.in_hand.by_token(&progress.progress_token) {
             ears.progress(progress.progress, progress.total, progress.message.as_deref());
         }

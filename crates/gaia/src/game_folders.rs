@@ -137,10 +137,7 @@ fn keys(references: &[KeyReference], warnings: &mut Vec<String>) -> BTreeMap<Str
 }
 
 /// The secrets of tool servers, and a warning for each that is not there.
-pub(crate) fn tool_secrets(
-    references: &[ToolSecretReference],
-    warnings: &mut Vec<String>,
-) -> BTreeMap<String, Secret> {
+pub(crate) fn tool_secrets(references: &[ToolSecretReference], warnings: &mut Vec<String>) -> BTreeMap<String, Secret> {
     let mut secrets = BTreeMap::new();
     for ToolSecretReference {
         server,

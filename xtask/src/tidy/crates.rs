@@ -21,7 +21,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("gaia-gateway", &["gaia-names", "gaia-protocol", "gaia-service"]),
     ("gaia-auth", &["gaia-names", "gaia-protocol", "gaia-service"]),
     ("gaia-tools", &["gaia-names", "gaia-protocol", "gaia-service"]),
-    ("gaia-chat", &["gaia-names", "gaia-protocol", "gaia-service", "gaia-tools"]),
+    (
+        "gaia-chat",
+        &["gaia-names", "gaia-protocol", "gaia-service", "gaia-tools"],
+    ),
     ("gaia-inference", &["gaia-names"]),
     ("gaia-mcp", &["gaia-names"]),
 ];

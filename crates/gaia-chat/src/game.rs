@@ -7,6 +7,7 @@ use futures::FutureExt;
 use gaia_names::{GameId, InstanceId, Secret, Service};
 use gaia_protocol::settings::ChatGame;
 use gaia_service::{Bus, Postgres, Redis, Tasks, bus::BusFault, redis::RedisAddressFault};
+use gaia_tools::{HostSettings, ToolHost};
 
 use crate::{
     authored::Inference,
@@ -16,6 +17,7 @@ use crate::{
     store::{
         Batches,
         claims::{self, Claimed, Ended, Wanted},
+        pins::Pins,
     },
     turns::InHand,
 };
@@ -33,6 +35,8 @@ pub(crate) struct Game {
     pub(crate) route_states: RouteStates,
     pub(crate) inference: Option<Inference>,
     pub(crate) budget: Arc<Budget>,
+    /// The tool servers of the bundle in use.
+    pub(crate) tools: ToolHost,
     pub(crate) in_hand: InHand,
     /// Turns that begin.
     pub(crate) claims: Batches<Wanted, Option<Claimed>>,
@@ -107,6 +111,17 @@ impl Game {
             game: game.clone(),
             source,
         })?;
+        let tools = ToolHost::start(
+            HostSettings {
+                game: game.clone(),
+                secrets: settings.tool_secrets,
+                program: std::env::current_exe().unwrap_or_else(|_| "gaia".into()),
+                scratch: settings.bundle.with_file_name(format!("tools-{instance}")),
+            },
+            &bundle.now().bundle.tool_servers,
+            Arc::new(Pins(postgres.clone())),
+            tasks,
+        );
         let bus = Bus::connect(&settings.nats, &game, Service::Chat, instance).await;
         Ok(Self {
             bus: bus.map_err(|source| GameFault::Nats {
@@ -121,6 +136,7 @@ impl Game {
             ends: Batches::new(&postgres, tasks, |postgres, ends| claims::end(postgres, ends).boxed()),
             postgres,
             bundle,
+            tools,
             inference: settings.inference.map(|access| Inference::new(access, http.clone())),
             http,
             route_keys: settings.route_keys,

@@ -19,6 +19,8 @@ pub struct GameInput {
     pub bundle: Bundle,
     /// The keys that the bundle's routes name, each under its name.
     pub route_keys: BTreeMap<String, Secret>,
+    /// The secrets that the bundle's tool servers name, each under its name.
+    pub tool_secrets: BTreeMap<String, Secret>,
 }
 
 /// What a blueprint is drawn up from.
@@ -62,6 +64,8 @@ pub struct GameBlueprint {
 pub struct Credentials {
     /// The keys of each game's routes.
     pub route_keys: BTreeMap<GameId, BTreeMap<String, Secret>>,
+    /// The secrets of each game's tool servers.
+    pub tool_secrets: BTreeMap<GameId, BTreeMap<String, Secret>>,
     /// Where embeddings come from.
     pub inference: Option<InferenceAccess>,
 }
@@ -114,6 +118,7 @@ impl Blueprint {
             digest: String::new(),
             credentials: Credentials {
                 route_keys: BTreeMap::new(),
+                tool_secrets: BTreeMap::new(),
                 inference: input.inference,
             },
         };
@@ -126,6 +131,7 @@ impl Blueprint {
                     blueprint.cluster
                 )));
             }
+            blueprint.credentials.tool_secrets.insert(id.clone(), game.tool_secrets);
             blueprint.credentials.route_keys.insert(id, game.route_keys);
         }
         if blueprint.games.is_empty() {

@@ -1,6 +1,6 @@
 //! The checked game as services get it: one JSON document.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use gaia_names::{GameId, PersonaId};
 use serde::{Deserialize, Serialize};
@@ -191,13 +191,130 @@ pub enum Provider {
     Openai,
 }
 
-/// A tool server as the config names it.
+/// A tool server as the config names it, and how it is reached. It holds no secret: what it needs is named, and the
+/// service's settings hold it under that name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolServer {
     /// Its name.
     pub name: String,
     /// Whether this version of Gaia can run it.
     pub is_available: bool,
+    /// How it is reached.
+    #[serde(default)]
+    pub transport: ToolTransport,
+    /// The only tools of it that may be used; all of them where this is empty.
+    #[serde(default)]
+    pub tools: Vec<String>,
+    /// How long a call may be silent, in milliseconds. Progress starts it anew, up to five times as long in all.
+    #[serde(default = "ToolServer::usual_timeout_ms")]
+    pub timeout_ms: u32,
+    /// What its tools do to the world, where the author says so.
+    #[serde(default)]
+    pub kinds: BTreeMap<String, ToolKind>,
+    /// Whether what it answers is as good as the game's own word.
+    #[serde(default)]
+    pub is_trusted: bool,
+    /// What the author accepted of its tools: a tool's name and its fingerprint. It goes before what was seen first.
+    #[serde(default)]
+    pub pins: BTreeMap<String, String>,
+}
+
+impl ToolServer {
+    /// How long a call may be silent where the config says nothing, in milliseconds.
+    #[must_use]
+    pub fn usual_timeout_ms() -> u32 {
+        5000
+    }
+}
+
+/// How a tool server is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolTransport {
+    /// Not at all: its name is known, but this version of Gaia has no such server.
+    #[default]
+    Unbuilt,
+    /// It is one of ours: `gaia mcp <name>` with these arguments.
+    Shipped {
+        /// `weather`, `location`, `news`.
+        name: String,
+        /// What follows the name.
+        arguments: Vec<String>,
+    },
+    /// A program, spoken to on its standard input and output.
+    Command {
+        /// The program and its arguments.
+        command: Vec<String>,
+        /// Its environment, besides `PATH`, `HOME` and `LANG`.
+        environment: BTreeMap<String, ToolSetting>,
+        /// Files and folders that it may read, besides the system's programs and libraries.
+        files: Vec<PathBuf>,
+        /// Whether it may use the network.
+        has_network: bool,
+    },
+    /// Over HTTP.
+    Http {
+        /// Its address.
+        url: String,
+        /// The name of its bearer key in the settings.
+        key: Option<String>,
+        /// How a token for it is had.
+        oauth: Option<ToolOauth>,
+    },
+}
+
+/// A value in a tool server's environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolSetting {
+    /// As it stands.
+    Plain(String),
+    /// The secret that the settings hold under this name.
+    Secret(String),
+}
+
+/// How a token for a tool server is had, by OAuth without anybody at a browser.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolOauth {
+    /// The client that was registered with the authorization server beforehand.
+    pub client_id: String,
+    /// The name of its secret in the settings.
+    pub client_secret: Option<String>,
+    /// The name of a refresh token in the settings, used in place of the client's own credentials.
+    pub refresh_token: Option<String>,
+    /// What the token is to allow; nothing asks for what the server offers.
+    pub scopes: Vec<String>,
+}
+
+/// What a tool does to the world. Once a turn holds untrusted words, only tools that read are called without the
+/// player's yes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ToolKind {
+    /// It only looks things up.
+    Reads,
+    /// It tells others where the player is.
+    Locates,
+    /// It says or changes something outside the game.
+    Posts,
+    /// It costs the player or the studio money.
+    Spends,
+}
+
+impl ToolKind {
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::Reads, Self::Locates, Self::Posts, Self::Spends];
+
+    /// Its word in the config.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reads => "reads",
+            Self::Locates => "locates",
+            Self::Posts => "posts",
+            Self::Spends => "spends",
+        }
+    }
 }
 
 /// Intents whose meaning is built in and that code asks for by name. A persona's author gives lines and may add

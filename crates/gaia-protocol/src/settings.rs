@@ -77,6 +77,9 @@ pub struct ChatGame {
     /// The keys that the bundle's routes name.
     #[serde(serialize_with = "expose_all")]
     pub route_keys: BTreeMap<String, Secret>,
+    /// The secrets that the bundle's tool servers name.
+    #[serde(default, serialize_with = "expose_all")]
+    pub tool_secrets: BTreeMap<String, Secret>,
     /// Where embeddings come from; absent where the machine has no model.
     pub inference: Option<InferenceAccess>,
 }

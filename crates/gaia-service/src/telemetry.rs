@@ -43,16 +43,20 @@ pub enum TelemetryFault {
     Traces(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
+/// The log's directives: what `GAIA_LOG` says, else `info`. The library that speaks MCP writes whole messages of tool
+/// servers at `info`, words and sizes of somebody else's, so it is quieter unless it is named.
+#[must_use]
+pub fn directives(wanted: Option<&str>) -> String {
+    format!("rmcp=warn,{}", wanted.unwrap_or("info"))
+}
+
 /// Starts logs and, where a receiver is named, traces. Once per process.
 ///
 /// # Errors
 ///
 /// Where the environment asks for what cannot be.
 pub fn start(service: Service, instance: InstanceId) -> Result<Telemetry, TelemetryFault> {
-    let filter = match environment("GAIA_LOG") {
-        Some(directives) => EnvFilter::try_new(directives)?,
-        None => EnvFilter::new("info"),
-    };
+    let filter = EnvFilter::try_new(directives(environment("GAIA_LOG").as_deref()))?;
     let traces = if has_receiver() {
         Some(traces(service, instance)?)
     } else {

@@ -1,6 +1,6 @@
 //! The whole check of a game's folder.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use gaia_names::{GameId, PersonaId};
 use gaia_protocol::bundle::{Budget, Persona};
@@ -26,7 +26,7 @@ pub fn check_folder(folder: &Path) -> Result<Checked, Faults> {
     let mut faults = sources.faults.clone();
     let id = game_id(&sources, &mut faults);
     let mut findings = Findings::of(config_file(&sources));
-    let config = read_config(&sources, &mut findings);
+    let config = read_config(&sources, &accepted_tools(&sources, &mut faults), &mut findings);
     let personas = personas(&sources, config.as_ref(), &mut findings, &mut faults);
     if let Some(config) = &config {
         check_prices(config, &personas, &mut findings);
@@ -100,8 +100,34 @@ fn config_file(sources: &Sources) -> String {
     }
 }
 
+/// What was accepted of the tools: the fingerprint of each, by server and tool.
+fn accepted_tools(sources: &Sources, faults: &mut Vec<Fault>) -> BTreeMap<String, BTreeMap<String, String>> {
+    let Some((source, text)) = sources
+        .lock
+        .as_ref()
+        .and_then(|source| Some((source, source.text.as_deref()?)))
+    else {
+        return BTreeMap::new();
+    };
+    serde_json::from_str(text).unwrap_or_else(|fault| {
+        let mut findings = Findings::of(source.file.clone());
+        let place = Place {
+            line: u32::try_from(fault.line()).unwrap_or(1).max(1),
+            column: u32::try_from(fault.column()).unwrap_or(1).max(1),
+        };
+        let fault = findings.error(place, "this is not what `gaia tools` wrote");
+        fault.helping("take it from your version control, or delete it to trust the tools as they are now");
+        faults.extend(findings.into_list());
+        BTreeMap::new()
+    })
+}
+
 /// The config, with whatever of it is good. `None` where it is not YAML at all.
-fn read_config(sources: &Sources, findings: &mut Findings) -> Option<Config> {
+fn read_config(
+    sources: &Sources,
+    accepted: &BTreeMap<String, BTreeMap<String, String>>,
+    findings: &mut Findings,
+) -> Option<Config> {
     let text = match &sources.config {
         Some(source) => source.text.as_deref()?,
         None => {
@@ -112,7 +138,11 @@ fn read_config(sources: &Sources, findings: &mut Findings) -> Option<Config> {
     };
     let root = yaml::parse(text, findings)?;
     let fields = walk::check(&root, CONFIG, findings);
-    Some(config::read(&fields, findings))
+    let mut config = config::read(&fields, findings);
+    for server in &mut config.tool_servers {
+        server.pins = accepted.get(&server.name).cloned().unwrap_or_default();
+    }
+    Some(config)
 }
 
 /// The personas: those that the config names, else those that have a file, else the built-in guide.

@@ -1,5 +1,7 @@
 //! From the checked keys of `config.yaml` to what they mean together.
 
+mod tools;
+
 use std::collections::BTreeMap;
 
 use gaia_names::{PersonaId, Service, Store};
@@ -8,7 +10,7 @@ use gaia_protocol::bundle::{Budget, Provider, Rates};
 use crate::{
     fault::{Findings, Place, shown},
     fields::{Fields, Item, Value},
-    game::{Autoscaler, Route, Size, Sizing, ToolServer, Transport},
+    game::{Autoscaler, Route, Size, Sizing, ToolServer},
     prices, size,
     walk::unbuilt,
 };
@@ -61,7 +63,7 @@ pub(crate) fn read(fields: &Fields, findings: &mut Findings) -> Config {
         routes,
         unpriced,
         budget: budget(ai.map("budget")),
-        tool_servers: tool_servers(&chats, findings),
+        tool_servers: tools::servers(&chats, findings),
         features: features(fields),
         rates: rates(fields.map("limits")),
         size,
@@ -124,51 +126,6 @@ fn personas(chats: &[&Fields]) -> Option<Vec<(PersonaId, Place)>> {
     }
     let named = |item: &&Item| Some((item.text()?.parse().ok()?, item.place));
     Some(items.iter().filter_map(named).collect())
-}
-
-fn tool_servers(chats: &[&Fields], findings: &mut Findings) -> Vec<ToolServer> {
-    let mut servers: Vec<ToolServer> = Vec::new();
-    for item in chats.iter().flat_map(|chat| chat.items("mcp_servers")) {
-        let Some(server) = tool_server(item) else { continue };
-        if servers.iter().any(|other| other.name == server.name) {
-            let message = format!("a tool server called `{}` stands here for the second time", server.name);
-            findings.error(item.place, message).helping("give each its own name");
-            continue;
-        }
-        findings.warning(item.place, unbuilt(&server.name));
-        servers.push(server);
-    }
-    servers
-}
-
-fn tool_server(item: &Item) -> Option<ToolServer> {
-    if let Some(name) = item.text() {
-        let name = name.to_owned();
-        let (transport, tools) = (Transport::Known, Vec::new());
-        return Some(ToolServer {
-            name,
-            is_available: false,
-            transport,
-            tools,
-            timeout_ms: 5000,
-        });
-    }
-    let fields = item.fields();
-    let transport = match (fields.text("url"), fields.get("command")) {
-        (Some(url), _) => Transport::Url(url),
-        (None, Some(command)) => Transport::Command(match command.text() {
-            Some(program) => program.split_whitespace().map(str::to_owned).collect(),
-            None => fields.texts("command"),
-        }),
-        (None, None) => return None,
-    };
-    Some(ToolServer {
-        name: fields.text("name")?,
-        is_available: false,
-        transport,
-        tools: fields.texts("tools"),
-        timeout_ms: fields.small_number("timeout")?,
-    })
 }
 
 /// The routes, and those that cost something unknown.

@@ -27,6 +27,8 @@ pub(crate) struct Sources {
     /// The folder, as messages name it.
     pub(crate) folder: String,
     pub(crate) config: Option<Source>,
+    /// What was accepted of the tools.
+    pub(crate) lock: Option<Source>,
     /// By name.
     pub(crate) personas: Vec<Source>,
     /// What is wrong with the files as files.
@@ -71,11 +73,16 @@ pub(crate) fn read(folder: &Path) -> Result<Sources, Faults> {
         faults: Vec::new(),
     };
     let config = reader.config();
+    let lock = folder.join("tools.lock");
+    let lock = fs::symlink_metadata(&lock)
+        .is_ok()
+        .then(|| reader.source(&lock, "tools", LONGEST_CONFIG));
     let personas = reader.personas();
     Ok(Sources {
         name,
         folder: folder.display().to_string(),
         config,
+        lock,
         personas,
         faults: reader.faults,
     })

@@ -1,5 +1,7 @@
 //! A checked game: what its folder asks for, complete and typed.
 
+mod tools;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use gaia_names::{GameId, Service, Store};
@@ -9,6 +11,7 @@ use gaia_protocol::{
 };
 use serde::Serialize;
 
+pub use self::tools::{OAuth, Setting, ToolSecretReference, ToolServer, Transport};
 use crate::Fault;
 
 /// A game that passed the check, and what its maker should know all the same.
@@ -54,6 +57,21 @@ impl Checked {
             })
         };
         self.game.routes.iter().filter_map(reference_of).collect()
+    }
+
+    /// Where the secrets of the tool servers are found.
+    #[must_use]
+    pub fn tool_secret_references(&self) -> Vec<ToolSecretReference> {
+        let of_server = |server: &ToolServer| {
+            let name = server.name.clone();
+            let named = move |(end, reference): (String, &Reference)| ToolSecretReference {
+                server: name.clone(),
+                name: format!("{name}.{end}"),
+                reference: reference.clone(),
+            };
+            server.transport.secrets().into_iter().map(named).collect::<Vec<_>>()
+        };
+        self.game.tool_servers.iter().flat_map(of_server).collect()
     }
 }
 
@@ -201,40 +219,4 @@ pub struct KeyReference {
     pub route: String,
     /// Where to look.
     pub reference: Reference,
-}
-
-/// A server of tools.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ToolServer {
-    /// Its name.
-    pub name: String,
-    /// Whether this version of Gaia can run it.
-    pub is_available: bool,
-    /// How it is reached.
-    pub transport: Transport,
-    /// The only tools of it that may be used; all of them where this is empty.
-    pub tools: Vec<String>,
-    /// How long a call may take, in milliseconds.
-    pub timeout_ms: u32,
-}
-
-impl ToolServer {
-    fn in_bundle(&self) -> bundle::ToolServer {
-        bundle::ToolServer {
-            name: self.name.clone(),
-            is_available: self.is_available,
-        }
-    }
-}
-
-/// How a server of tools is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// Gaia knows it by its name.
-    Known,
-    /// A program and its arguments, spoken to on its standard input and output.
-    Command(Vec<String>),
-    /// Over HTTP at this address.
-    Url(String),
 }

@@ -27,6 +27,7 @@ fn sample_of(keys: &'static [Key]) -> String {
     let mut sample = Sample {
         text: String::new(),
         explained: Vec::new(),
+        is_aside: false,
     };
     for key in keys {
         sample.text.push('\n');
@@ -39,6 +40,8 @@ struct Sample {
     text: String,
     /// What was explained once is not explained again.
     explained: Vec<String>,
+    /// Whether what is written now is only shown.
+    is_aside: bool,
 }
 
 /// What stands behind a key in the sample.
@@ -57,7 +60,7 @@ impl Sample {
     /// Writes a key. `dash` is `- ` for the first key of a list's item.
     fn key(&mut self, key: &'static Key, indent: usize, dash: &str) {
         // What cannot be had yet and what stands in another's place is shown, but not said.
-        let is_said = key.instead_of.is_none() && (key.is_built || matches!(key.kind, Kind::Switch));
+        let is_said = !self.is_aside && !key.is_aside && (key.is_built || matches!(key.kind, Kind::Switch));
         let margin = " ".repeat(indent);
         self.explain(key, &margin);
         let lead = if is_said {
@@ -66,6 +69,8 @@ impl Sample {
             format!("{margin}{}# ", " ".repeat(dash.len()))
         };
         let inner = indent + dash.len() + 2;
+        let was_aside = self.is_aside;
+        self.is_aside |= key.is_aside;
         match behind(&key.kind) {
             Behind::Value => self.line(&format!("{lead}{}: {}", key.name, key.example)),
             Behind::Keys(keys) => {
@@ -94,6 +99,7 @@ impl Sample {
                 self.keys(keys, inner + 2);
             }
         }
+        self.is_aside = was_aside;
     }
 
     fn keys(&mut self, keys: &'static [Key], indent: usize) {

@@ -47,6 +47,9 @@ pub(crate) fn read(kind: &Kind, text: &str, is_plain: bool) -> Result<Value, Ref
         Kind::Word => named(text, is_word(text)),
         Kind::PersonaName => named(text, text.parse::<PersonaId>().is_ok()),
         Kind::Tool => named(text, is_tool(text)),
+        Kind::ToolName => named(text, is_tool_name(text)),
+        Kind::Variable => named(text, is_variable(text)),
+        Kind::Path => path(text).map(Value::Text),
         Kind::Switch => switch(text, is_plain),
         Kind::Number { least, most } => number(whole(text), *least, *most),
         Kind::Duration { least_ms, most_ms } => duration(text, *least_ms, *most_ms).map(Value::Number),
@@ -125,13 +128,29 @@ pub(crate) fn is_word(text: &str) -> bool {
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
+fn is_tool_name(tool: &str) -> bool {
+    (1..=64).contains(&tool.len())
+        && tool
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
+
+fn is_variable(text: &str) -> bool {
+    (1..=100).contains(&text.len())
+        && !text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn path(text: &str) -> Result<String, Refusal> {
+    let path = one_line(text, 1000)?;
+    if path.starts_with('/') {
+        Ok(path)
+    } else {
+        Err(Refusal::Kind)
+    }
+}
+
 fn is_tool(text: &str) -> bool {
-    let is_tool_name = |tool: &str| {
-        (1..=64).contains(&tool.len())
-            && tool
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
-    };
     match text.split_once('.') {
         None => is_word(text),
         Some((server, tool)) => is_word(server) && is_tool_name(tool),
@@ -360,7 +379,7 @@ fn is_near(host: &Host<&str>) -> bool {
 }
 
 /// Where a secret is found. What was written is never repeated: it may be the secret.
-fn reference(text: &str) -> Result<Reference, Refusal> {
+pub(crate) fn reference(text: &str) -> Result<Reference, Refusal> {
     let is_name = |name: &str| {
         (1..=128).contains(&name.len())
             && !name.starts_with(|c: char| c.is_ascii_digit())

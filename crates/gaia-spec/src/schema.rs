@@ -36,10 +36,17 @@ fn map(keys: &'static [Key]) -> Value {
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
-    for key in keys {
-        if let Some(other) = key.instead_of {
-            schema["oneOf"] = json!([{ "required": [other] }, { "required": [key.name] }]);
-        }
+    if let Some(first) = keys.iter().find_map(|key| key.instead_of) {
+        let others = keys
+            .iter()
+            .filter(|key| key.instead_of == Some(first))
+            .map(|key| key.name);
+        let ways: Vec<_> = [first]
+            .into_iter()
+            .chain(others)
+            .map(|name| json!({ "required": [name] }))
+            .collect();
+        schema["oneOf"] = json!(ways);
     }
     schema
 }
@@ -69,6 +76,9 @@ fn of(kind: &'static Kind) -> Value {
         Kind::Word => text("^[a-z][a-z0-9_]{0,39}$"),
         Kind::PersonaName => text("^[a-z][a-z0-9_-]{0,38}[a-z0-9]$"),
         Kind::Tool => text(r"^[a-z][a-z0-9_]{0,39}(\.[A-Za-z0-9_.-]{1,64})?$"),
+        Kind::ToolName => text(r"^[A-Za-z0-9_.-]{1,64}$"),
+        Kind::Variable => text("^[A-Za-z_][A-Za-z0-9_]{0,99}$"),
+        Kind::Path => text("^/.*$"),
         Kind::Switch => json!({ "type": "boolean" }),
         Kind::Number { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Kind::Duration { .. } => text(r"^[0-9]+(\.[0-9]+)? *(ms|s|m)$"),
@@ -102,9 +112,9 @@ fn of(kind: &'static Kind) -> Value {
             "uniqueItems": is_distinct,
         }),
         Kind::Map(keys) => map(keys),
-        Kind::Named { item, most, .. } => json!({
+        Kind::Named { name, item, most, .. } => json!({
             "type": ["object", "null"],
-            "propertyNames": of(&Kind::Word),
+            "propertyNames": of(name),
             "additionalProperties": of(item),
             "maxProperties": most,
         }),

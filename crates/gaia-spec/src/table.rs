@@ -20,8 +20,10 @@ pub(crate) struct Key {
     /// YAML that fits behind the key; for a list or a map whose parts are keys, a short first entry or nothing.
     pub(crate) example: &'static str,
     pub(crate) is_required: bool,
-    /// The key in whose place it may stand. One of the two must.
+    /// The key in whose place it may stand. Exactly one of that key and those that may stand in its place must.
     pub(crate) instead_of: Option<&'static str>,
+    /// Whether the sample shows it only as a comment, because it does not go with what stands beside it.
+    pub(crate) is_aside: bool,
     /// Whether this version of Gaia can do what it asks for.
     pub(crate) is_built: bool,
 }
@@ -54,6 +56,12 @@ pub(crate) enum Kind {
     PersonaName,
     /// `server` or `server.tool`.
     Tool,
+    /// A tool's name, as its server has it.
+    ToolName,
+    /// The name of a variable of a program's environment.
+    Variable,
+    /// The absolute path of a file or folder.
+    Path,
     /// `true` or `false`.
     Switch,
     Number {
@@ -90,8 +98,9 @@ pub(crate) enum Kind {
         is_distinct: bool,
     },
     Map(&'static [Key]),
-    /// A map whose keys are names that the author chooses; `example` is one.
+    /// A map whose keys are names that the author chooses, each of a kind; `example` is one.
     Named {
+        name: &'static Kind,
         item: &'static Kind,
         most: usize,
         example: &'static str,
@@ -121,6 +130,7 @@ impl Key {
             example: "",
             is_required: false,
             instead_of: None,
+            is_aside: false,
             is_built: true,
         }
     }
@@ -160,8 +170,13 @@ impl Key {
     pub(crate) const fn instead_of(self, other: &'static str) -> Self {
         Self {
             instead_of: Some(other),
+            is_aside: true,
             ..self
         }
+    }
+
+    pub(crate) const fn aside(self) -> Self {
+        Self { is_aside: true, ..self }
     }
 
     pub(crate) const fn unbuilt(self) -> Self {
@@ -200,6 +215,9 @@ impl Kind {
                 "a persona's name of 2 to 40 small letters, digits, `_` and `-`, a letter first".to_owned()
             }
             Self::Tool => "a tool server's name or `server.tool`".to_owned(),
+            Self::ToolName => "a tool's name of at most 64 letters, digits, `_`, `-` and `.`".to_owned(),
+            Self::Variable => "the name of a variable: letters, digits and `_`, no digit first".to_owned(),
+            Self::Path => "an absolute path such as /srv/data".to_owned(),
             Self::Switch => "true or false".to_owned(),
             Self::Number { least, most } => format!("a whole number from {least} to {most}"),
             Self::Duration { least_ms, most_ms } => {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::{
     fault::{Findings, Place, shown},
     fields::{Field, Fields, Item, Value},
-    scalars::{self, Refusal, is_word},
+    scalars::{self, Refusal},
     table::{Default, Key, Kind, Shape},
     yaml::{self, Content, Entry, Node},
 };
@@ -41,7 +41,7 @@ impl Walk<'_> {
         }
         let is_given = |name: &str| entries.iter().any(|entry| entry.key == name);
         for key in keys {
-            self.check_presence(key, &is_given, entries, place, path);
+            self.check_presence(key, &is_given, place, path);
             if !is_given(key.name)
                 && let Some(item) = self.default(key, place, path)
             {
@@ -52,6 +52,7 @@ impl Walk<'_> {
                 });
             }
         }
+        self.check_ways(keys, entries, place, path);
         Fields(fields)
     }
 
@@ -89,31 +90,34 @@ impl Walk<'_> {
             .choosing(&entry.key, keys.iter().map(|key| key.name));
     }
 
-    fn check_presence(
-        &mut self,
-        key: &Key,
-        is_given: &dyn Fn(&str) -> bool,
-        entries: &[Entry],
-        place: Place,
-        path: &str,
-    ) {
+    fn check_presence(&mut self, key: &Key, is_given: &dyn Fn(&str) -> bool, place: Place, path: &str) {
         let name = key.name;
         if key.is_required && !is_given(name) {
             let fault = self.findings.error(place, format!("`{path}` needs `{name}`"));
             fault.helping(format!("for example `{name}: {}`", key.example));
         }
-        if let Some(other) = key.instead_of {
-            let second = entries
-                .iter()
-                .filter(|entry| entry.key == name || entry.key == other)
-                .nth(1);
-            if let Some(second) = second {
-                let message = format!("`{other}` and `{name}` cannot stand together");
-                self.findings.error(second.place, message).helping("keep one of them");
-            } else if !is_given(name) && !is_given(other) {
-                self.findings
-                    .error(place, format!("`{path}` needs `{other}` or `{name}`"));
-            }
+    }
+
+    /// Of keys that stand in place of each other, exactly one must stand there.
+    fn check_ways(&mut self, keys: &'static [Key], entries: &[Entry], place: Place, path: &str) {
+        let Some(first) = keys.iter().find_map(|key| key.instead_of) else {
+            return;
+        };
+        let others = keys
+            .iter()
+            .filter(|key| key.instead_of == Some(first))
+            .map(|key| key.name);
+        let ways: Vec<_> = [first].into_iter().chain(others).collect();
+        let mut given = entries.iter().filter(|entry| ways.contains(&entry.key.as_str()));
+        let Some(one) = given.next() else {
+            let (last, rest) = ways.split_last().unwrap_or((&"", &[]));
+            let message = format!("`{path}` needs `{}` or `{last}`", rest.join("`, `"));
+            self.findings.error(place, message);
+            return;
+        };
+        for other in given {
+            let message = format!("`{}` and `{}` cannot stand together", one.key, other.key);
+            self.findings.error(other.place, message).helping("keep one of them");
         }
     }
 
@@ -164,9 +168,9 @@ impl Walk<'_> {
                 self.list(nodes, item, path, *is_distinct)
             }
             (Content::Map(entries), Kind::Map(keys)) => Value::Map(self.fields(entries, keys, node.place, path)),
-            (Content::Map(entries), Kind::Named { item, most, .. }) => {
+            (Content::Map(entries), Kind::Named { name, item, most, .. }) => {
                 self.check_count(entries.len(), 0, *most, node.place, path)?;
-                self.named(entries, item, path)
+                self.named(entries, name, item, path)
             }
             (Content::Scalar { text, is_plain }, kind) => self.scalar(text, *is_plain, kind, node.place, path)?,
             _ => return None,
@@ -220,12 +224,12 @@ impl Walk<'_> {
         Value::List(items)
     }
 
-    fn named(&mut self, entries: &[Entry], kind: &'static Kind, path: &str) -> Value {
+    fn named(&mut self, entries: &[Entry], name: &'static Kind, kind: &'static Kind, path: &str) -> Value {
         let mut fields = Vec::new();
         for entry in entries {
-            if !is_word(&entry.key) {
+            if scalars::read(name, &entry.key, true).is_err() {
                 let message = format!("`{}` cannot be a name in `{path}`", shown(&entry.key));
-                let help = format!("it must be {}", Kind::Word.in_words());
+                let help = format!("it must be {}", name.in_words());
                 self.findings.error(entry.place, message).helping(help);
                 continue;
             }

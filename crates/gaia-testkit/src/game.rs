@@ -187,6 +187,7 @@ impl TestGame {
             nats: self.nats(Service::Chat),
             bundle: path,
             route_keys,
+            tool_secrets: BTreeMap::new(),
             inference,
         }
     }

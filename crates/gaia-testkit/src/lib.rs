@@ -5,6 +5,8 @@
 
 mod bundles;
 mod cluster;
+mod fake_open_meteo;
+mod feed_server;
 mod game;
 mod reaper;
 mod scripted_llm;
@@ -13,6 +15,8 @@ mod wait;
 
 pub use bundles::{bundle, persona, route};
 pub use cluster::{ClusterOptions, TestCluster};
+pub use fake_open_meteo::FakeOpenMeteo;
+pub use feed_server::{FeedServer, Page};
 pub use game::TestGame;
 pub use reaper::scratch_folder;
 pub use scripted_llm::{Ending, ReceivedCall, Script, ScriptedLlm};

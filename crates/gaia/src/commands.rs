@@ -135,6 +135,21 @@ pub(crate) enum Verb {
     /// client of OpenAI's. Players themselves need none.
     #[command(verbatim_doc_comment)]
     Keys(verbs::keys::Arguments),
+    /// List a game's tools, call one, or accept one that changed
+    ///
+    /// Starts the tool servers of a game's folder on this machine and shows each with its tools: what they do, whether they
+    /// may be used, and what keeps their programs from this machine. A tool that presents itself differently than before is
+    /// refused until it is accepted here, which is written to the folder's tools.lock and holds from the next `gaia up` on.
+    ///
+    ///   gaia tools games/my-game call weather_api.now '{"place": "Leeds"}'
+    #[command(verbatim_doc_comment)]
+    Tools(verbs::tools::Arguments),
+    /// Run a tool server that comes with Gaia: weather, location or news
+    ///
+    /// Speaks MCP (2026-07-28 and 2025-11-25) on standard input and output, for a game's personas and for any other MCP
+    /// client, or over HTTP with --listen. Logs go to standard error. A game uses one as `mcp_servers` in its config.yaml.
+    #[command(verbatim_doc_comment)]
+    Mcp(verbs::mcp::Arguments),
     /// Talk to a game's characters
     ///
     /// Comes in as a guest (the same one each time), goes on where you left off, and streams what the character says.

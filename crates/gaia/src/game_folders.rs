@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use gaia_deploy::{ClusterInput, GameInput};
 use gaia_names::{ClusterName, Secret, Service};
-use gaia_spec::{Checked, Fault, KeyReference, Reference};
+use gaia_spec::{Checked, Fault, KeyReference, Reference, ToolSecretReference};
 
 use crate::{
     commands::{HomeArgument, JsonArgument},
@@ -71,6 +71,7 @@ pub(crate) fn read(shape: &Shape) -> anyhow::Result<Wanted> {
         games.push(GameInput {
             bundle: checked.bundle(),
             route_keys,
+            tool_secrets: tool_secrets(&checked.tool_secret_references(), &mut warnings),
         });
     }
     let own_name = games.first().map(|game| ClusterName::from(&game.bundle.game));
@@ -92,7 +93,7 @@ pub(crate) fn read(shape: &Shape) -> anyhow::Result<Wanted> {
     })
 }
 
-fn check(folder: &Path) -> anyhow::Result<Checked> {
+pub(crate) fn check(folder: &Path) -> anyhow::Result<Checked> {
     let faults = match gaia_spec::check_folder(folder) {
         Ok(checked) => return Ok(checked),
         Err(faults) => faults,
@@ -114,7 +115,7 @@ fn check(folder: &Path) -> anyhow::Result<Checked> {
 }
 
 /// A warning's text without the word, which is said where it is shown.
-fn told(warning: &Fault) -> String {
+pub(crate) fn told(warning: &Fault) -> String {
     warning.to_string().replacen(" warning: ", " ", 1)
 }
 
@@ -133,6 +134,25 @@ fn keys(references: &[KeyReference], warnings: &mut Vec<String>) -> BTreeMap<Str
         }
     }
     keys
+}
+
+/// The secrets of tool servers, and a warning for each that is not there.
+pub(crate) fn tool_secrets(references: &[ToolSecretReference], warnings: &mut Vec<String>) -> BTreeMap<String, Secret> {
+    let mut secrets = BTreeMap::new();
+    for ToolSecretReference {
+        server,
+        name,
+        reference,
+    } in references
+    {
+        match key(reference) {
+            Ok(secret) => drop(secrets.insert(name.clone(), secret)),
+            Err(why) => warnings.push(format!(
+                "tool server `{server}` has no `{name}`, so characters do without it: {why}"
+            )),
+        }
+    }
+    secrets
 }
 
 fn key(reference: &Reference) -> Result<Secret, String> {

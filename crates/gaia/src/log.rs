@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 ///
 /// If `GAIA_LOG` cannot be read.
 pub(crate) fn start() -> anyhow::Result<()> {
-    let directives = gaia_service::run::environment("GAIA_LOG").unwrap_or_else(|| "info".to_owned());
+    let directives = gaia_service::telemetry::directives(gaia_service::run::environment("GAIA_LOG").as_deref());
     let filter = EnvFilter::try_new(directives).context("GAIA_LOG cannot be read: give directives such as `info`")?;
     tracing_subscriber::fmt()
         .json()

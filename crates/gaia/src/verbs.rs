@@ -10,6 +10,7 @@ pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod mcp;
 pub(crate) mod model;
 pub(crate) mod new;
 pub(crate) mod plan;
@@ -17,6 +18,7 @@ pub(crate) mod play;
 pub(crate) mod restart;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod tools;
 pub(crate) mod up;
 
 use std::{env, future::Future, process::ExitCode};
@@ -50,6 +52,8 @@ pub(crate) fn run(verb: Verb) -> ExitCode {
         Verb::Doctor(arguments) => tell(arguments.json.json, doctor::run(&arguments)),
         Verb::Model(arguments) => tell(arguments.is_json(), model::run(&arguments)),
         Verb::Keys(arguments) => tell(arguments.is_json(), block_on(keys::run(&arguments))),
+        Verb::Tools(arguments) => tell(arguments.json.json, block_on(tools::run(&arguments))),
+        Verb::Mcp(arguments) => tell(false, block_on(mcp::run(&arguments))),
         Verb::Play(arguments) => tell(false, block_on(play::run(&arguments))),
         Verb::Health(arguments) => tell(false, block_on(health::run(&arguments))),
         Verb::Serve(arguments) => serve::run(&arguments),

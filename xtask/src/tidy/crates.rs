@@ -20,8 +20,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("gaia-deploy", &["gaia-names", "gaia-protocol", "gaia-spec"]),
     ("gaia-gateway", &["gaia-names", "gaia-protocol", "gaia-service"]),
     ("gaia-auth", &["gaia-names", "gaia-protocol", "gaia-service"]),
-    ("gaia-chat", &["gaia-names", "gaia-protocol", "gaia-service"]),
+    ("gaia-tools", &["gaia-names", "gaia-protocol", "gaia-service"]),
+    (
+        "gaia-chat",
+        &["gaia-names", "gaia-protocol", "gaia-service", "gaia-tools"],
+    ),
     ("gaia-inference", &["gaia-names"]),
+    ("gaia-mcp", &["gaia-names"]),
 ];
 
 /// Checks directions, licences and the crates' sentences.

@@ -16,4 +16,5 @@ mod metering;
 mod outages;
 mod providers;
 mod take_over;
+mod tools;
 mod turns;

@@ -44,6 +44,7 @@ fn input(theme: &str) -> ClusterInput {
     ClusterInput::dedicated(GameInput {
         bundle: bundle("kos", theme),
         route_keys: keys,
+        tool_secrets: BTreeMap::new(),
     })
 }
 

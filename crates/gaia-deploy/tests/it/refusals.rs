@@ -19,6 +19,7 @@ fn blueprint(game: &str) -> Blueprint {
     let input = ClusterInput::dedicated(GameInput {
         bundle,
         route_keys: BTreeMap::new(),
+        tool_secrets: BTreeMap::new(),
     });
     Blueprint::draw_up(input, &Parent::default()).unwrap()
 }

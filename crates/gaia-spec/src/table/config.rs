@@ -1,19 +1,12 @@
 //! Every key of `config.yaml`.
 
+mod tools;
+
+use self::tools::SERVER;
 use super::{Key, Kind};
 
 /// The parts of a cluster that a config may speak of.
 const PARTS: &[&str] = &["gateway", "auth", "chat", "world", "nats", "redis", "postgres"];
-
-/// The tool servers that a config may name without saying how they run.
-const KNOWN_SERVERS: &[&str] = &[
-    "weather_api",
-    "location_service",
-    "news_scraper",
-    "image_recognition",
-    "social_media",
-    "payment_gateway",
-];
 
 /// The keys of `config.yaml`, in the order of the sample.
 pub(crate) const CONFIG: &[Key] = &[
@@ -129,58 +122,11 @@ const CHAT: &[Key] = &[
             is_distinct: true,
         },
         "Servers of tools that personas may use: a known name, or how to reach your own. Known: weather_api, \
-         location_service, news_scraper, image_recognition, social_media, payment_gateway. None is built yet.",
+         location_service, news_scraper, image_recognition, social_media, payment_gateway. The first three are built \
+         in; the others are not built yet.",
     )
     .said("none")
     .example("weather_api"),
-];
-
-const SERVER: Kind = Kind::Either(&Kind::Choice(KNOWN_SERVERS), &Kind::Map(OWN_SERVER));
-
-const OWN_SERVER: &[Key] = &[
-    Key::new("name", Kind::Word, "The name under which personas allow its tools.")
-        .required()
-        .example("bus_times"),
-    Key::new(
-        "command",
-        Kind::Either(
-            &Kind::Text { longest: 1000 },
-            &Kind::List {
-                item: &Kind::Text { longest: 1000 },
-                least: 1,
-                most: 64,
-                is_distinct: false,
-            },
-        ),
-        "The program that serves it on its standard input and output, with its arguments: a list, or one line that is \
-         split at spaces.",
-    )
-    .example("[bus-times-server, --city, Leeds]"),
-    Key::new("url", Kind::Address, "Where it is served over HTTP.")
-        .instead_of("command")
-        .example("https://tools.example.com/mcp"),
-    Key::new(
-        "tools",
-        Kind::List {
-            item: &Kind::Text { longest: 64 },
-            least: 0,
-            most: 64,
-            is_distinct: true,
-        },
-        "The only tools of it that may be used.",
-    )
-    .said("all of its tools")
-    .example("[next_bus]"),
-    Key::new(
-        "timeout",
-        Kind::Duration {
-            least_ms: 100,
-            most_ms: 60_000,
-        },
-        "How long one call may take.",
-    )
-    .default("5s")
-    .example("2s"),
 ];
 
 const fn store(name: &'static str, example: &'static str) -> Key {

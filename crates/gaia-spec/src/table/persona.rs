@@ -28,6 +28,7 @@ pub(crate) const PERSONA: &[Key] = &[
     Key::new(
         "facts",
         Kind::Named {
+            name: &Kind::Word,
             item: &Kind::Map(FACT),
             most: 400,
             example: "pharmacy",
@@ -62,6 +63,7 @@ pub(crate) const PERSONA: &[Key] = &[
 ];
 
 const BARKS: Kind = Kind::Named {
+    name: &Kind::Word,
     item: &BARK,
     most: 400,
     example: "ask_shelter",

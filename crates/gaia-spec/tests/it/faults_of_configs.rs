@@ -256,21 +256,44 @@ services:
       - {name: trains, command: trains, url: https://example.com/mcp}
       - {name: trams, url: ftp://example.com, timeout: 1h, tool: [a]}
       - {name: ferries, command: []}
+      - {name: papers, feeds: [https://example.com/a.xml], url: https://example.com/mcp}
 ";
     assert_snapshot!(errors(config), @r#"
     games/lost-bell/config.yaml:4:9: error: `services.chat.mcp_servers` needs `name`
       help: for example `name: bus_times`
     games/lost-bell/config.yaml:5:16: error: `services.chat.mcp_servers.name` must be a name of small letters, digits and `_`, a letter first, at most 40 characters, not `Buses`
-    games/lost-bell/config.yaml:6:9: error: `services.chat.mcp_servers` needs `command` or `url`
+    games/lost-bell/config.yaml:6:9: error: `services.chat.mcp_servers` needs `command`, `url` or `feeds`
     games/lost-bell/config.yaml:7:41: error: `command` and `url` cannot stand together
       help: keep one of them
     games/lost-bell/config.yaml:8:28: error: `services.chat.mcp_servers.url` must be an https:// address, or an http:// one of this machine or a private network
     games/lost-bell/config.yaml:8:56: error: `services.chat.mcp_servers.timeout` must be a time with its unit (ms, s or m) from 100ms to 1m, not `1h`
     games/lost-bell/config.yaml:8:60: error: `tool` is not a key of `services.chat.mcp_servers`
-      help: did you mean `tools`? allowed: name, command, url, tools, timeout
+      help: did you mean `tools`? allowed: name, command, url, feeds, tools, timeout, kinds, trusted, env, files, network, key, oauth
     games/lost-bell/config.yaml:9:34: error: `services.chat.mcp_servers.command` is empty
       help: write something into it, or leave it out
+    games/lost-bell/config.yaml:10:59: error: `feeds` and `url` cannot stand together
+      help: keep one of them
     "#);
+}
+
+#[test]
+fn what_a_tool_server_says_must_go_together() {
+    let config = "\
+services:
+  chat:
+    mcp_servers:
+      - {name: buses, url: https://example.com/mcp, files: [/srv], network: true, env: {A: b}}
+      - {name: trains, command: trains, key: env:KEY, files: [srv], env: {1A: b}}
+      - {name: trams, url: https://example.com/mcp, key: hunter2, oauth: {client_secret: env:SECRET}}
+      - {name: ferries, command: ferries, tools: [a], kinds: {b: reads, a: buys, 'c d': reads}}
+";
+    assert_snapshot!(errors(config), @"");
+}
+
+#[test]
+fn a_tools_lock_that_is_torn_is_told() {
+    let folder = Folder::with_config("name: Bell\n").file("tools.lock", "{\"buses\": {\"next_bus\": 5}}\n");
+    assert_snapshot!(folder.faults(), @"");
 }
 
 fn route(keys: &str) -> String {

@@ -1,6 +1,8 @@
 //! What a good folder comes to mean.
 
-use gaia_protocol::bundle::{Bundle, Intent, Persona, reserved};
+use std::collections::BTreeMap;
+
+use gaia_protocol::bundle::{Bundle, Intent, Persona, ToolKind, ToolSetting, ToolTransport, reserved};
 use gaia_spec::{KeyReference, Reference, Transport, new_game, starter_persona};
 
 use crate::Folder;
@@ -226,17 +228,103 @@ services:
       - {name: trams, url: https://example.com/mcp/, tools: [next_tram]}
 ";
     let servers = Folder::with_config(config).checked().game.tool_servers;
-    let words = |words: &[&str]| Transport::Command(words.iter().map(ToString::to_string).collect());
-    assert_eq!(servers[0].transport, words(&["bus-server", "--city", "Leeds"]));
-    assert_eq!(servers[1].transport, words(&["train-server", "two words"]));
-    assert_eq!(
-        servers[2].transport,
-        Transport::Url("https://example.com/mcp".to_owned())
-    );
+    let command = |words: &[&str]| Transport::Command {
+        words: words.iter().map(ToString::to_string).collect(),
+        environment: BTreeMap::new(),
+        files: Vec::new(),
+        has_network: false,
+    };
+    assert_eq!(servers[0].transport, command(&["bus-server", "--city", "Leeds"]));
+    assert_eq!(servers[1].transport, command(&["train-server", "two words"]));
+    let tram = Transport::Url {
+        url: "https://example.com/mcp".to_owned(),
+        key: None,
+        oauth: None,
+    };
+    assert_eq!(servers[2].transport, tram);
     assert_eq!(
         (servers[0].timeout_ms, servers[1].timeout_ms, servers[2].tools.len()),
         (2000, 5000, 1)
     );
+}
+
+#[test]
+fn known_tool_servers_mean_ours_and_those_of_ones_own_say_what_their_tools_do() {
+    let config = "\
+services:
+  chat:
+    mcp_servers:
+      - weather_api
+      - payment_gateway
+      - {name: papers, feeds: [https://example.com/leeds.xml], timeout: 9s}
+      - name: shop
+        command: [shop-server]
+        tools: [look, buy]
+        kinds: {buy: spends, look: reads}
+        env: {SHOP: leeds, SHOP_KEY: env:KEY}
+        files: [/srv/shop]
+        network: true
+      - name: market
+        url: https://example.com/mcp
+        trusted: true
+        oauth: {client_id: gaia, client_secret: file:/etc/market, scopes: [read]}
+";
+    let folder = Folder::with_config(config).file("tools.lock", r#"{"shop": {"buy": "abc"}, "gone": {}}"#);
+    let checked = folder.checked();
+    let servers = checked.bundle().tool_servers;
+    let shipped = |name: &str, arguments: &[&str]| ToolTransport::Shipped {
+        name: name.to_owned(),
+        arguments: arguments.iter().map(ToString::to_string).collect(),
+    };
+    assert_eq!(servers[0].transport, shipped("weather", &[]));
+    assert_eq!(
+        (servers[1].is_available, &servers[1].transport),
+        (false, &ToolTransport::Unbuilt)
+    );
+    assert_eq!(
+        servers[2].transport,
+        shipped("news", &["--feed", "https://example.com/leeds.xml"])
+    );
+    assert_eq!((servers[2].is_available, servers[2].timeout_ms), (true, 9000));
+    let shop = ToolTransport::Command {
+        command: vec!["shop-server".to_owned()],
+        environment: BTreeMap::from([
+            ("SHOP".to_owned(), ToolSetting::Plain("leeds".to_owned())),
+            (
+                "SHOP_KEY".to_owned(),
+                ToolSetting::Secret("shop.env.SHOP_KEY".to_owned()),
+            ),
+        ]),
+        files: vec!["/srv/shop".into()],
+        has_network: true,
+    };
+    assert_eq!(servers[3].transport, shop);
+    assert_eq!(
+        (servers[3].kinds["buy"], servers[3].kinds["look"]),
+        (ToolKind::Spends, ToolKind::Reads)
+    );
+    assert_eq!((servers[3].pins["buy"].as_str(), servers[4].is_trusted), ("abc", true));
+    let references = checked.tool_secret_references();
+    let named: Vec<_> = references
+        .iter()
+        .map(|found| format!("{} {:?}", found.name, found.reference))
+        .collect();
+    assert_eq!(
+        named,
+        [
+            "shop.env.SHOP_KEY Env(\"KEY\")",
+            "market.client_secret File(\"/etc/market\")"
+        ]
+    );
+    let bundle = serde_json::to_string(&checked.bundle()).unwrap();
+    assert!(!bundle.contains("/etc/market"), "{bundle}");
+}
+
+#[test]
+fn a_bundle_of_an_older_version_still_has_its_tool_servers() {
+    let server = serde_json::json!({"name": "weather_api", "is_available": false});
+    let server: gaia_protocol::bundle::ToolServer = serde_json::from_value(server).unwrap();
+    assert_eq!((server.transport, server.timeout_ms), (ToolTransport::Unbuilt, 5000));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod isolation;
 mod journey;
 mod keys;
 mod kills;
+mod mcp;
 mod play;
 mod reference;
 mod scripted_gateway;

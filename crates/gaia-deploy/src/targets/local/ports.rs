@@ -153,6 +153,7 @@ mod tests {
         let mut input = ClusterInput::dedicated(GameInput {
             bundle,
             route_keys: BTreeMap::new(),
+            tool_secrets: BTreeMap::new(),
         });
         input.replicas.insert(Service::Chat, chats);
         Blueprint::draw_up(input, &Parent::default()).unwrap()

@@ -98,6 +98,11 @@ fn chat_difference(found: &str, wanted: &str) -> String {
         if let Some(name) = changed.min() {
             return format!("the key `{name}` of a route of `{}` is another one", new.game);
         }
+        let names = old.tool_secrets.keys().chain(new.tool_secrets.keys());
+        let changed = names.filter(|name| old.tool_secrets.get(*name) != new.tool_secrets.get(*name));
+        if let Some(name) = changed.min() {
+            return format!("the secret `{name}` of a tool server of `{}` is another one", new.game);
+        }
         let address = |game: &ChatGame| game.inference.as_ref().map(|access| access.base_url.clone());
         match (address(old), address(new)) {
             (None, Some(_)) => return "the model on this machine is there now".to_owned(),
@@ -197,6 +202,7 @@ impl Frame<'_> {
             nats: access.nats.remove(&Service::Chat)?,
             bundle: self.folder.bundle(game),
             route_keys: credentials.route_keys.get(game).cloned().unwrap_or_default(),
+            tool_secrets: credentials.tool_secrets.get(game).cloned().unwrap_or_default(),
             inference: credentials.inference.clone(),
         })
     }

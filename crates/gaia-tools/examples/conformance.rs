@@ -1,0 +1,155 @@
+//! Our host as a client under MCP's conformance suite, which appends the address of its server: lists the tools and
+//! calls each, as the suite's context says or else with whatever its schema wants.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    error::Error,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use gaia_names::Secret;
+use gaia_protocol::bundle::{ToolOauth, ToolServer, ToolTransport};
+use gaia_service::Tasks;
+use gaia_tools::{
+    AskPlayer, HostSettings, OfferedTool, PinsInMemory, Question, Reply, ToolCall, ToolHost, ToolOutcome, Wanted,
+};
+use serde_json::{Map, Value, json};
+
+/// A player who takes what a form proposes.
+struct Agreeable;
+
+impl AskPlayer for Agreeable {
+    fn ask(&self, question: Question) -> BoxFuture<'_, Reply> {
+        let values = match question.wants {
+            Wanted::Form(schema) => Some(proposed(&schema)),
+            Wanted::Visit(_) => None,
+        };
+        std::future::ready(Reply::Accept(values)).boxed()
+    }
+}
+
+/// The defaults of a schema's fields, and something that fits for those that are required.
+fn proposed(schema: &Value) -> Value {
+    let required: Vec<_> = schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let fields = schema["properties"].as_object().into_iter().flatten();
+    let value = |(name, field): (&String, &Value)| {
+        let wanted = match field["type"].as_str() {
+            Some("integer" | "number") => json!(5),
+            Some("boolean") => json!(true),
+            Some("object") => json!({}),
+            Some("array") => json!([]),
+            _ => field["enum"].get(0).cloned().unwrap_or_else(|| json!("text")),
+        };
+        let default = field.get("default").cloned();
+        default
+            .or_else(|| required.contains(&name.as_str()).then_some(wanted))
+            .map(|value| (name.clone(), value))
+    };
+    Value::Object(fields.filter_map(value).collect())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let variables: BTreeMap<_, _> = env::vars().collect();
+    let context = variables
+        .get("MCP_CONFORMANCE_CONTEXT")
+        .map(String::as_str)
+        .unwrap_or("{}");
+    let context: Value = serde_json::from_str(context)?;
+    let url = env::args().next_back().ok_or("the suite appends an address")?;
+    let tasks = Tasks::default();
+    let secret = context["client_secret"]
+        .as_str()
+        .map(|secret| ("secret".to_owned(), Secret::new(secret)));
+    let settings = HostSettings {
+        game: "conformance".parse()?,
+        secrets: secret.into_iter().collect(),
+        program: env::current_exe()?,
+        scratch: env::temp_dir().join("gaia-conformance"),
+    };
+    let pins = Arc::new(PinsInMemory::default());
+    let host = ToolHost::start(settings, &[server(url, &context)], pins, &tasks);
+    host.settle(Duration::from_secs(20)).await;
+    let allowed = ["suite".to_owned()];
+    let offered = host.offered(&allowed);
+    for (wire_name, arguments) in calls(&offered, &context) {
+        let call = ToolCall {
+            wire_name: &wire_name,
+            allowed: &allowed,
+            arguments,
+            deadline: Instant::now() + Duration::from_secs(20),
+            is_tainted: false,
+            has_consent: true,
+            progress: None,
+            player: Some(Arc::new(Agreeable)),
+        };
+        if let ToolOutcome::Done(answer) = host.call(call).await {
+            tracing::info!("{}: {}", answer.tool, answer.text);
+        }
+    }
+    let failed = host.unavailable(&allowed);
+    drop(host);
+    tasks.drain(Duration::from_secs(3)).await;
+    match failed.first() {
+        None => Ok(()),
+        Some(failed) => Err(failed.reason.clone().into()),
+    }
+}
+
+fn server(url: String, context: &Value) -> ToolServer {
+    let oauth = context["client_id"].as_str().map(|client_id| ToolOauth {
+        client_id: client_id.to_owned(),
+        client_secret: context["client_secret"].as_str().map(|_| "secret".to_owned()),
+        refresh_token: None,
+        scopes: Vec::new(),
+    });
+    ToolServer {
+        name: "suite".to_owned(),
+        is_available: true,
+        transport: ToolTransport::Http { url, key: None, oauth },
+        tools: Vec::new(),
+        timeout_ms: 10_000,
+        kinds: BTreeMap::new(),
+        is_trusted: false,
+        pins: BTreeMap::new(),
+    }
+}
+
+/// What to call with what: what the context says, else every tool.
+fn calls(offered: &[OfferedTool], context: &Value) -> Vec<(String, Value)> {
+    if let Some(calls) = context["toolCalls"].as_array() {
+        let named = |call: &Value| {
+            let name = call["name"].as_str().unwrap_or_default();
+            (format!("suite__{name}"), call["arguments"].clone())
+        };
+        return calls.iter().map(named).collect();
+    }
+    let call = |tool: &OfferedTool| {
+        let mut arguments = proposed(&tool.input_schema);
+        if let (Some(schema), Some(first)) = (arguments.get_mut("schema"), offered.first()) {
+            let other = offered
+                .iter()
+                .find(|other| other.wire_name != tool.wire_name)
+                .unwrap_or(first);
+            *schema = other.input_schema.clone();
+        }
+        (
+            tool.wire_name.clone(),
+            if arguments.is_object() {
+                arguments
+            } else {
+                Value::Object(Map::new())
+            },
+        )
+    };
+    offered.iter().map(call).collect()
+}

@@ -1,0 +1,65 @@
+//! MCP's own conformance suite, with our host as the client.
+
+use std::{path::Path, process::Command};
+
+/// The scenarios for clients that need no browser: our host has nobody to show one to.
+const OF_2025_11_25: &[&str] = &[
+    "initialize",
+    "tools_call",
+    "elicitation-sep1034-client-defaults",
+    "sse-retry",
+    "json-schema-2020-12-preservation",
+];
+const OF_2026_07_28: &[&str] = &[
+    "tools_call",
+    "request-metadata",
+    "sep-2322-client-request-state",
+    "http-standard-headers",
+    "http-custom-headers",
+    "http-invalid-tool-headers",
+    "json-schema-ref-no-deref",
+    "json-schema-2020-12-preservation",
+];
+const OF_EXTENSIONS: &[&str] = &["auth/client-credentials-basic"];
+
+#[test]
+fn the_conformance_suite_finds_nothing_wrong_with_our_host() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let install = Command::new("bash")
+        .arg(root.join("scripts/mcp-conformance"))
+        .arg(env!("CARGO_TARGET_TMPDIR"))
+        .output();
+    let install = install.unwrap();
+    assert!(install.status.success(), "{}", String::from_utf8_lossy(&install.stderr));
+    let paths = String::from_utf8(install.stdout).unwrap();
+    let path = |name: &str| paths.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    let client = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .unwrap()
+        .join("release/examples/conformance");
+    let folder = tempfile::tempdir().unwrap();
+    let revisions = [
+        ("2025-11-25", OF_2025_11_25),
+        ("2026-07-28", OF_2026_07_28),
+        ("2026-07-28", OF_EXTENSIONS),
+    ];
+    let mut failed = Vec::new();
+    for (revision, scenarios) in revisions {
+        for scenario in scenarios {
+            let output = Command::new(path("node="))
+                .arg(path("suite="))
+                .args(["client", "--command", client.to_str().unwrap(), "--scenario", scenario])
+                .args(["--spec-version", revision, "--force"])
+                .current_dir(folder.path())
+                .output()
+                .unwrap();
+            if !output.status.success() {
+                let told = [output.stdout, output.stderr]
+                    .map(|told| String::from_utf8_lossy(&told).into_owned())
+                    .concat();
+                failed.push(format!("{revision} {scenario}:\n{told}"));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}

@@ -8,10 +8,13 @@ mod openai;
 mod prompt;
 mod route_states;
 mod sse;
+mod tools;
 mod voice;
+mod wanted;
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::{Either, select};
 use gaia_names::{ConversationId, Secret, TurnId};
 use gaia_protocol::{
     bundle::{Bundle, Persona, Route},
@@ -22,9 +25,17 @@ use tokio::{sync::mpsc, time::Instant};
 pub(crate) use self::{draft::Draft, prompt::stable_prompt, route_states::RouteStates, voice::Piece};
 use self::{
     ladder::{First, Ladder},
+    models::RouteFault,
+    tools::ToolUse,
     voice::Voice,
 };
-use crate::{authored, bundles::Loaded, context::Context, game::Game};
+use crate::{
+    authored::{self, Chosen},
+    bundles::Loaded,
+    context::Context,
+    game::Game,
+    turns::Running,
+};
 
 /// The longest that a reply may take in all.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -49,6 +60,8 @@ pub(crate) struct Question {
     pub(crate) traceparent: Option<String>,
     /// What the player's program asks beside. Nothing in it is trusted.
     pub(crate) options: TurnOptions,
+    /// The turn, for what happens on the way to the reply.
+    pub(crate) running: Arc<Running>,
 }
 
 impl Question {
@@ -69,29 +82,71 @@ impl Question {
 
 /// Makes a reply and sends it piece by piece. There is always one: the last resort asks nobody.
 pub(crate) async fn compose(game: Arc<Game>, question: Arc<Question>, draft: Arc<Draft>, pieces: mpsc::Sender<Piece>) {
-    let mut voice = Voice::new(pieces);
+    let mut voice = Voice::new(pieces.clone());
+    let begun = voice.begun();
+    let bridging = std::pin::pin!(ladder::bridge(&game, &question, &draft, pieces, begun));
+    let speaking = std::pin::pin!(speak(&game, &question, &draft, &mut voice));
+    if let Either::Right(((), speaking)) = select(speaking, bridging).await {
+        speaking.await;
+    }
+}
+
+/// Lets models speak and use their tools, and the author where they cannot.
+async fn speak(game: &Arc<Game>, question: &Question, draft: &Arc<Draft>, voice: &mut Voice) {
     let until = Instant::now() + LONGEST;
-    let ladder = Ladder::of(&question);
-    let chosen = match ladder::first_words(&game, &question, &draft, &voice).await {
-        First::Route(answering) => {
-            let route = answering.route.clone();
-            let silence = ladder.silence(&route);
-            return match models::listen(&game, *answering, &mut voice, silence, until).await {
-                Ok(()) => game.route_states.works(&route.name),
-                Err(fault) => {
-                    models::note(&game, &route, &fault);
-                    // What has been heard cannot be unsaid, so another model cannot begin again.
-                    mend(&game, &question, &draft, &mut voice).await;
+    let mut tools = ToolUse::of(&game.tools, question);
+    let mut ladder = Ladder::of(question);
+    let chosen = loop {
+        let answering = match ladder::first_words(game, question, &tools, draft, ladder).await {
+            First::Route(answering) => answering,
+            First::Nobody => break authored::answer(game, question, ladder.target / 2).await,
+            First::TooLate => break authored::closing(game, question, ladder.target / 2).await,
+        };
+        let (route, heard) = (answering.route.clone(), voice.length());
+        let wanted = models::listen(game, *answering, voice, ladder.silence(&route), until).await;
+        let wanted = match wanted {
+            // A model that only calls tools, whatever it is told, has nothing to say.
+            Ok(wanted) if !wanted.is_empty() && !tools.may_call() && voice.length() == 0 => Err(RouteFault::Garbage),
+            wanted => wanted,
+        };
+        match wanted {
+            Ok(wanted) => {
+                game.route_states.works(&route.name);
+                if wanted.is_empty() || !tools.may_call() {
+                    return;
                 }
-            };
+                let said = voice.since(heard).to_owned();
+                tools
+                    .carry_out(&game.tools, question, said, wanted, until.into_std())
+                    .await;
+                voice.pause();
+                ladder = ladder.anew();
+            }
+            Err(fault) => {
+                models::note(game, &route, &fault);
+                // What has been heard cannot be unsaid, so another model cannot begin again.
+                if voice.length() > 0 {
+                    return mend(game, question, draft, voice).await;
+                }
+                break authored::answer(game, question, ladder.target / 2).await;
+            }
         }
-        First::Nobody => authored::answer(&game, &question, ladder.target / 2).await,
-        First::TooLate => authored::closing(&game, &question, ladder.target / 2).await,
     };
+    end_with(chosen, draft, voice).await;
+}
+
+/// The author has the last word, or the only one.
+async fn end_with(chosen: Chosen, draft: &Draft, voice: &mut Voice) {
+    let follows_a_model = voice.length() > 0;
+    voice.pause();
     for words in in_pieces(&chosen.line) {
         voice.say(words).await;
     }
-    draft.authored(chosen);
+    if follows_a_model {
+        draft.used_line(chosen);
+    } else {
+        draft.authored(chosen);
+    }
 }
 
 /// Ends a reply that broke off: with what there is, if it says something, else with a line of the author's.

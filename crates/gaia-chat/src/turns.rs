@@ -1,5 +1,6 @@
 //! Turns: taken, followed, cancelled, read.
 
+mod asks;
 mod claim;
 mod commands;
 mod held;
@@ -23,8 +24,10 @@ use gaia_protocol::{
 use gaia_service::{Call, EventSink};
 
 pub(crate) use self::{
+    asks::PlayerOf,
     commands::{drained, hear_commands},
     in_hand::InHand,
+    running::Running,
 };
 use self::{
     in_hand::Begun,

@@ -4,12 +4,13 @@ mod rules;
 
 use gaia_names::{PersonaId, Secret, TurnId};
 use gaia_protocol::{
-    Fault,
+    ErrorCode, Fault,
     api_keys::{KEY_REQUESTS_PER_MINUTE, KeyScope, LONGEST_KEY_NAME},
     auth::Role,
-    chat::{LONGEST_MESSAGE, LONGEST_TITLE},
+    chat::{LONGEST_MESSAGE, LONGEST_TITLE, LONGEST_VALUES, Verdict},
 };
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use self::rules::{email, line, secret};
@@ -184,6 +185,34 @@ pub(crate) struct NewTurn {
 impl Checked for NewTurn {
     fn check(&self) -> Result<(), Fault> {
         prose("text", &self.text, LONGEST_MESSAGE)
+    }
+}
+
+/// An answer to what a turn asks.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewAnswer {
+    /// The question's number.
+    #[schema(minimum = 1, maximum = 4_294_967_295_u32)]
+    pub(crate) number: u32,
+    /// Yes or no.
+    pub(crate) answer: Verdict,
+    /// The values of a form, where it was one: at most 8 KiB as JSON.
+    #[schema(value_type = Option<Object>)]
+    pub(crate) values: Option<Map<String, Value>>,
+}
+
+impl Checked for NewAnswer {
+    fn check(&self) -> Result<(), Fault> {
+        let refuse = |detail: &str| Err(Fault::new(ErrorCode::InvalidInput, detail));
+        let bytes = serde_json::to_vec(&self.values).map_or(usize::MAX, |json| json.len());
+        if self.number == 0 {
+            return refuse("`number` starts at 1.");
+        }
+        if bytes > LONGEST_VALUES {
+            return refuse("`values` are over 8 KiB long.");
+        }
+        Ok(())
     }
 }
 

@@ -35,6 +35,7 @@ fn contents() -> OpenApiRouter<Shared> {
         .routes(routes!(turns::list, turns::take))
         .routes(routes!(turns::read))
         .routes(routes!(turns::cancel))
+        .routes(routes!(turns::answer))
         .route("/v1/realtime", get(realtime::open))
         // For OpenAI's clients. What these take and give is OpenAI's to describe, so they are not in our document.
         .route("/openai/v1/models", get(openai::list_models))

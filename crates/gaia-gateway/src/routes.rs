@@ -40,6 +40,7 @@ const ROUTES: &[Route] = &[
     route("/v1/conversations/{conversation}", JSON),
     turns("/v1/conversations/{conversation}/turns/{turn}"),
     route("/v1/conversations/{conversation}/turns/{turn}/cancel", JSON),
+    route("/v1/conversations/{conversation}/turns/{turn}/answers", JSON),
     route("/v1/players/me", JSON),
     route("/v1/players/guest", JSON),
     route("/v1/players", JSON),

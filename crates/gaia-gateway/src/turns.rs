@@ -9,7 +9,7 @@ use gaia_names::{ConversationId, TurnId};
 use gaia_protocol::{
     ErrorCode, Fault, Request,
     auth::Caller,
-    chat::{ReadTurn, SILENCE_MS, TakeTurn, Turn, TurnCommand, TurnEvent, TurnOptions, TurnState},
+    chat::{PlayerAnswer, ReadTurn, SILENCE_MS, TakeTurn, Turn, TurnCommand, TurnEvent, TurnOptions, TurnState},
     subjects::turn_commands,
 };
 use gaia_service::{Call, bus::Events};
@@ -62,6 +62,7 @@ impl Following {
         place: Place,
         text: String,
         options: Option<TurnOptions>,
+        may_ask: bool,
     ) -> Result<Self, Fault> {
         let question = TakeTurn {
             caller: place.caller,
@@ -69,6 +70,7 @@ impl Following {
             turn: place.turn,
             text,
             options,
+            may_ask,
         };
         let subject = TakeTurn::subject(&game.id);
         let events = game
@@ -269,6 +271,40 @@ pub(crate) async fn cancel(game: &Shared, asked: &Asked, place: Place) -> Result
             Err(ErrorCode::TurnInterrupted.into())
         }
         answer => answer,
+    }
+}
+
+/// Answers a question of a running turn.
+///
+/// # Errors
+///
+/// `not_found` where nobody waits for this answer: the turn is somebody else's or over, or the player took too long.
+pub(crate) async fn answer(
+    game: &Shared,
+    asked: &Asked,
+    place: Place,
+    number: u32,
+    answer: PlayerAnswer,
+) -> Result<(), Fault> {
+    running(game, asked, place).await?;
+    let subject = turn_commands(&game.id, Some(place.turn));
+    let command = TurnCommand::Answer {
+        player: place.caller.player,
+        number,
+        answer,
+    };
+    match game
+        .bus
+        .ask_at(subject, &asked.call_for(FOLLOWER_ANSWERS), &command)
+        .await
+    {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Fault::new(
+            ErrorCode::NotFound,
+            "The turn does not wait for this answer.",
+        )),
+        Err(fault) if fault.code == ErrorCode::DeadlineExceeded => Err(ErrorCode::TurnInterrupted.into()),
+        Err(fault) => Err(fault),
     }
 }
 

@@ -288,7 +288,7 @@ pub struct ToolOauth {
 
 /// What a tool does to the world. Once a turn holds untrusted words, only tools that read are called without the
 /// player's yes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ToolKind {
     /// It only looks things up.

@@ -1,9 +1,12 @@
 //! Questions to `chat`: personas, conversations and turns.
 
+mod tools;
+
 use chrono::{DateTime, Utc};
 use gaia_names::{ConversationId, PersonaId, PlayerId, Service, TurnId};
 use serde::{Deserialize, Serialize};
 
+pub use self::tools::{Asked, PlayerAnswer, ToolNews, ToolState, Verdict, Wants};
 use crate::{Request, auth::Caller, bundle::Bundle};
 
 /// The longest message of a player, in characters.
@@ -200,6 +203,10 @@ pub enum TurnEvent {
         /// The line.
         text: String,
     },
+    /// The persona uses a tool.
+    Tool(ToolNews),
+    /// The player is asked something before a tool goes on.
+    Ask(Asked),
     /// Nothing new, but the turn is being worked on. Sent every [`ALIVE_EVERY_MS`].
     Alive {},
     /// The turn is over and kept.
@@ -242,7 +249,20 @@ pub enum TurnCommand {
         /// The last delta that the asker has; 0 for none.
         after: u32,
     },
+    /// The player's answer to a question of [`TurnEvent::Ask`]. Answered with `Result<bool, Fault>`: whether it was still
+    /// waited for.
+    Answer {
+        /// Who answers: only the turn's own player may.
+        player: PlayerId,
+        /// Which question.
+        number: u32,
+        /// The answer.
+        answer: PlayerAnswer,
+    },
 }
+
+/// The most bytes of an answer's values.
+pub const LONGEST_VALUES: usize = 8 * 1024;
 
 macro_rules! request {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident : $type:ty),* $(,)? } -> $reply:ty, $verb:literal) => {
@@ -341,6 +361,9 @@ request!(
         /// What else is asked of it. Sending the turn again may leave it out or change it: it is not compared.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         options: Option<TurnOptions>,
+        /// Whether the asker can put a tool's question to the player. Where not, every question is declined at once.
+        #[serde(default)]
+        may_ask: bool,
     } -> TurnEvent, "turn.take.v1"
 );
 request!(

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Fault,
     auth::Player,
-    chat::{Turn, TurnEvent},
+    chat::{Asked, ToolNews, Turn, TurnEvent, Verdict},
 };
 
 /// From the client.
@@ -48,6 +48,23 @@ pub enum ClientMessage {
         /// Which turn.
         #[schema(value_type = uuid::Uuid)]
         turn: TurnId,
+    },
+    /// Answer what a turn asks with `ask`.
+    Answer {
+        /// In which conversation.
+        #[schema(value_type = uuid::Uuid)]
+        conversation: ConversationId,
+        /// Which turn.
+        #[schema(value_type = uuid::Uuid)]
+        turn: TurnId,
+        /// The question's number.
+        number: u32,
+        /// Yes or no.
+        answer: Verdict,
+        /// The values of a form, where it was one: an object of at most 8 KiB.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<Object>)]
+        values: Option<serde_json::Value>,
     },
     /// Answered with `pong`.
     Ping {},
@@ -105,6 +122,10 @@ pub enum SocketEvent {
         /// The line.
         text: String,
     },
+    /// The persona uses a tool.
+    Tool(ToolNews),
+    /// The player is asked something before a tool goes on.
+    Ask(Asked),
     /// More of the reply.
     Delta {
         /// From 1, without gaps.
@@ -142,6 +163,8 @@ impl SocketEvent {
         Some(match event {
             TurnEvent::Accepted { sequence, .. } => Self::Accepted { sequence },
             TurnEvent::Interim { text } => Self::Interim { text },
+            TurnEvent::Tool(news) => Self::Tool(news),
+            TurnEvent::Ask(question) => Self::Ask(question),
             TurnEvent::Delta { number, text } => Self::Delta { number, text },
             TurnEvent::Final { turn, .. } => Self::Final { turn },
             TurnEvent::Alive {} => return None,

@@ -36,6 +36,8 @@ pub struct Script {
     pub between: Duration,
     /// What is said, token by token.
     pub tokens: Vec<String>,
+    /// The tools that are called after that: wire name and arguments.
+    pub calls: Vec<(String, String)>,
     /// What comes after the tokens.
     pub ending: Ending,
     /// How many tokens it claims to have written, where that is not how many it said.
@@ -67,6 +69,7 @@ impl Script {
             first_token: Duration::ZERO,
             between: Duration::ZERO,
             tokens,
+            calls: Vec::new(),
             ending: Ending::Done,
             claims: None,
         }
@@ -79,6 +82,13 @@ impl Script {
             status,
             ..Self::says("")
         }
+    }
+
+    /// The same, and calls a tool by its wire name with these arguments, which may be anything but JSON.
+    #[must_use]
+    pub fn calling(mut self, tool: &str, arguments: &str) -> Self {
+        self.calls.push((tool.to_owned(), arguments.to_owned()));
+        self
     }
 
     /// The same, but only after a while.
@@ -238,8 +248,20 @@ async fn completions(State(shared): State<Arc<Shared>>, headers: HeaderMap, body
     let tokens = script.written();
     let delta = |text: &String| chunk(&json!([{ "index": 0, "delta": { "content": text }, "finish_reason": null }]));
     let mut parts: Vec<String> = script.tokens.iter().map(delta).collect();
+    for (index, (name, arguments)) in script.calls.iter().enumerate() {
+        let delta =
+            |call: Value| chunk(&json!([{ "index": 0, "delta": { "tool_calls": [call] }, "finish_reason": null }]));
+        let begin = json!({ "index": index, "id": format!("theirs_{index}"), "type": "function",
+            "function": { "name": name, "arguments": "" } });
+        let rest = json!({ "index": index, "function": { "arguments": arguments } });
+        parts.extend([delta(begin), delta(rest)]);
+    }
     if let Ending::Done | Ending::Cut = script.ending {
-        let reason = if script.ending == Ending::Cut { "length" } else { "stop" };
+        let reason = match script.ending {
+            Ending::Cut => "length",
+            _ if !script.calls.is_empty() => "tool_calls",
+            _ => "stop",
+        };
         let usage = json!({ "prompt_tokens": 20, "completion_tokens": tokens, "total_tokens": 20 + tokens });
         let last = chunk(&json!([{ "index": 0, "delta": {}, "finish_reason": reason }]));
         let counted = json!({ "id": "scripted", "object": "chat.completion.chunk", "choices": [], "usage": usage });
@@ -267,11 +289,21 @@ async fn messages(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
         event(&json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } }))
     };
     let mut parts: Vec<String> = script.tokens.iter().map(delta).collect();
+    for (place, (name, arguments)) in script.calls.iter().enumerate() {
+        let index = place + 1;
+        let block = json!({ "type": "tool_use", "id": format!("theirs_{index}"), "name": name, "input": {} });
+        let delta = json!({ "type": "input_json_delta", "partial_json": arguments });
+        parts.extend([
+            event(&json!({ "type": "content_block_start", "index": index, "content_block": block })),
+            event(&json!({ "type": "content_block_delta", "index": index, "delta": delta })),
+            event(&json!({ "type": "content_block_stop", "index": index })),
+        ]);
+    }
     if let Ending::Done | Ending::Cut = script.ending {
-        let reason = if script.ending == Ending::Cut {
-            "max_tokens"
-        } else {
-            "end_turn"
+        let reason = match script.ending {
+            Ending::Cut => "max_tokens",
+            _ if !script.calls.is_empty() => "tool_use",
+            _ => "end_turn",
         };
         let usage = json!({ "output_tokens": script.written() });
         let stop = json!({ "type": "message_delta", "delta": { "stop_reason": reason }, "usage": usage });

@@ -2,6 +2,7 @@
 
 mod answer;
 mod api;
+mod asked;
 mod device;
 mod fault;
 mod lines;

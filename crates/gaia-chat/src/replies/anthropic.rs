@@ -4,12 +4,15 @@ use std::borrow::Cow;
 
 use gaia_protocol::bundle::Route;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{
     Question,
     draft::Tokens,
     models::{Part, RouteFault},
     prompt,
+    tools::{Round, ToolUse},
+    wanted::CallPiece,
 };
 
 /// The version of the API that this speaks.
@@ -22,8 +25,19 @@ struct Body<'a> {
     stream: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stop_sequences: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Tool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<Kind>,
     system: Vec<Block<'a>>,
     messages: Vec<Message<'a>>,
+}
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    name: &'a str,
+    description: &'a str,
+    input_schema: &'a Value,
 }
 
 #[derive(Serialize)]
@@ -32,11 +46,11 @@ struct Block<'a> {
     kind: &'static str,
     text: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: Option<CacheControl>,
+    cache_control: Option<Kind>,
 }
 
 #[derive(Serialize)]
-struct CacheControl {
+struct Kind {
     #[serde(rename = "type")]
     kind: &'static str,
 }
@@ -44,7 +58,32 @@ struct CacheControl {
 #[derive(Serialize)]
 struct Message<'a> {
     role: &'static str,
-    content: Cow<'a, str>,
+    content: Content<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text(Cow<'a, str>),
+    Parts(Vec<MessagePart<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum MessagePart<'a> {
+    Text {
+        text: &'a str,
+    },
+    ToolUse {
+        id: String,
+        name: &'a str,
+        input: Value,
+    },
+    ToolResult {
+        tool_use_id: String,
+        content: &'a str,
+        is_error: bool,
+    },
 }
 
 #[derive(Deserialize)]
@@ -53,7 +92,14 @@ enum Event {
     MessageStart {
         message: Started,
     },
+    ContentBlockStart {
+        #[serde(default)]
+        index: u32,
+        content_block: Opened,
+    },
     ContentBlockDelta {
+        #[serde(default)]
+        index: u32,
         delta: Delta,
     },
     MessageDelta {
@@ -79,6 +125,20 @@ struct Started {
 enum Delta {
     TextDelta {
         text: String,
+    },
+    InputJsonDelta {
+        partial_json: String,
+    },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Opened {
+    ToolUse {
+        id: String,
+        name: String,
     },
     #[serde(other)]
     Other,
@@ -114,13 +174,13 @@ pub(super) fn url(base: &str) -> String {
 }
 
 /// What to ask.
-pub(super) fn body(route: &Route, question: &Question) -> Vec<u8> {
+pub(super) fn body(route: &Route, question: &Question, tools: &ToolUse) -> Vec<u8> {
     let mut system = vec![Block {
         kind: "text",
         text: prompt::stable(question).into(),
-        cache_control: Some(CacheControl { kind: "ephemeral" }),
+        cache_control: Some(Kind { kind: "ephemeral" }),
     }];
-    if let Some(now) = prompt::of_now(question) {
+    if let Some(now) = prompt::of_now(question, tools) {
         system.push(Block {
             kind: "text",
             text: now.into(),
@@ -130,7 +190,7 @@ pub(super) fn body(route: &Route, question: &Question) -> Vec<u8> {
     let mut messages: Vec<_> = prompt::messages(question)
         .map(|(is_player, content)| Message {
             role: if is_player { "user" } else { "assistant" },
-            content,
+            content: Content::Text(content),
         })
         .collect();
     if messages[0].role != "user" {
@@ -139,10 +199,19 @@ pub(super) fn body(route: &Route, question: &Question) -> Vec<u8> {
             0,
             Message {
                 role: "user",
-                content: "(The conversation goes on.)".into(),
+                content: Content::Text("(The conversation goes on.)".into()),
             },
         );
     }
+    for (number, round) in tools.rounds.iter().enumerate() {
+        messages.extend(of_round(number, round));
+    }
+    let offered = tools.offered.iter().map(|tool| Tool {
+        name: &tool.wire_name,
+        description: &tool.description,
+        input_schema: &tool.input_schema,
+    });
+    let must_answer = !tools.offered.is_empty() && !tools.may_call();
     // A blank one is refused by the vendor; it is kept where the reply is said, as all of them are. A seed and a
     // temperature are left out: the format has no seed, and newer models refuse a temperature.
     let stops = question.options.stop.iter().map(String::as_str);
@@ -151,10 +220,39 @@ pub(super) fn body(route: &Route, question: &Question) -> Vec<u8> {
         max_tokens: question.reply_tokens(),
         stream: true,
         stop_sequences: stops.filter(|stop| !stop.trim().is_empty()).collect(),
+        tools: offered.collect(),
+        tool_choice: must_answer.then_some(Kind { kind: "none" }),
         system,
         messages,
     };
     serde_json::to_vec(&body).expect("texts and numbers can be written as JSON")
+}
+
+/// What a model said and wanted, and what it is told of that.
+fn of_round(number: usize, round: &Round) -> [Message<'_>; 2] {
+    let said = Some(round.said.as_str()).filter(|said| !said.trim().is_empty());
+    let mut asked: Vec<_> = said.map(|text| MessagePart::Text { text }).into_iter().collect();
+    let mut told = Vec::new();
+    for (place, (call, answer)) in round.calls.iter().enumerate() {
+        let id = round.call_id(number, place);
+        asked.push(MessagePart::ToolUse {
+            id: id.clone(),
+            name: &call.name,
+            input: call
+                .read()
+                .filter(Value::is_object)
+                .unwrap_or_else(|| Value::Object(Map::new())),
+        });
+        told.push(MessagePart::ToolResult {
+            tool_use_id: id,
+            content: &answer.text,
+            is_error: answer.is_error,
+        });
+    }
+    [("assistant", asked), ("user", told)].map(|(role, parts)| Message {
+        role,
+        content: Content::Parts(parts),
+    })
 }
 
 /// What an event means.
@@ -165,8 +263,32 @@ pub(super) fn read(data: &str) -> Result<Part, RouteFault> {
             tokens: message.usage.map(Tokens::from),
             ..Part::default()
         },
+        Event::ContentBlockStart {
+            index,
+            content_block: Opened::ToolUse { id, name },
+        } => Part {
+            calls: vec![CallPiece {
+                index,
+                id: Some(id),
+                name: Some(name),
+                arguments: String::new(),
+            }],
+            ..Part::default()
+        },
+        Event::ContentBlockDelta {
+            index,
+            delta: Delta::InputJsonDelta { partial_json },
+        } => Part {
+            calls: vec![CallPiece {
+                index,
+                arguments: partial_json,
+                ..CallPiece::default()
+            }],
+            ..Part::default()
+        },
         Event::ContentBlockDelta {
             delta: Delta::TextDelta { text },
+            ..
         } => Part {
             text,
             ..Part::default()
@@ -184,7 +306,14 @@ pub(super) fn read(data: &str) -> Result<Part, RouteFault> {
             ..Part::default()
         },
         Event::Error { error } => return Err(RouteFault::Reported(known_kind(&error.kind))),
-        Event::ContentBlockDelta { delta: Delta::Other } | Event::Other => Part::default(),
+        Event::ContentBlockStart {
+            content_block: Opened::Other,
+            ..
+        }
+        | Event::ContentBlockDelta {
+            delta: Delta::Other, ..
+        }
+        | Event::Other => Part::default(),
     })
 }
 

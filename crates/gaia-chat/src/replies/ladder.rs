@@ -12,12 +12,17 @@ use std::{
 
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use gaia_protocol::bundle::Route;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Draft, Question, key_of,
     models::{self, Answering, RouteFault},
-    voice::Voice,
+    tools::ToolUse,
+    voice::Piece,
 };
 use crate::{authored, game::Game};
 
@@ -38,6 +43,14 @@ impl Ladder {
         Self {
             target: Duration::from_millis(question.bundle().response_time_target_ms.into()),
             began: question.asked_at.into(),
+        }
+    }
+
+    /// The same, for what a model says once its tools have answered.
+    pub(super) fn anew(self) -> Self {
+        Self {
+            began: Instant::now(),
+            ..self
         }
     }
 
@@ -84,6 +97,7 @@ type Asked<'a> = BoxFuture<'a, (usize, Result<Answering, RouteFault>)>;
 struct Race<'a> {
     game: &'a Arc<Game>,
     question: &'a Question,
+    tools: &'a ToolUse,
     draft: &'a Arc<Draft>,
     ladder: Ladder,
     waiting: VecDeque<&'a Route>,
@@ -92,8 +106,13 @@ struct Race<'a> {
 }
 
 /// Finds out who speaks first.
-pub(super) async fn first_words(game: &Arc<Game>, question: &Question, draft: &Arc<Draft>, voice: &Voice) -> First {
-    let ladder = Ladder::of(question);
+pub(super) async fn first_words(
+    game: &Arc<Game>,
+    question: &Question,
+    tools: &ToolUse,
+    draft: &Arc<Draft>,
+    ladder: Ladder,
+) -> First {
     let usable = question
         .bundle()
         .routes
@@ -102,6 +121,7 @@ pub(super) async fn first_words(game: &Arc<Game>, question: &Question, draft: &A
     let mut race = Race {
         game,
         question,
+        tools,
         draft,
         ladder,
         waiting: game.route_states.order(usable, ladder.target).into(),
@@ -112,18 +132,17 @@ pub(super) async fn first_words(game: &Arc<Game>, question: &Question, draft: &A
         return First::Nobody;
     }
     game.route_states.count_call();
-    race.run(voice).await
+    race.run().await
 }
 
 impl<'a> Race<'a> {
-    async fn run(mut self, voice: &Voice) -> First {
+    async fn run(mut self) -> First {
         let states = &self.game.route_states;
         let mut given_up = states.given_up();
         let hedge_at = self.runners[0].asked + states.patience(&self.runners[0].route.name, self.ladder.target);
         let mut hedge = std::pin::pin!(sleep_until(hedge_at.into()));
-        let mut bridge = std::pin::pin!(bridging_line(self.game, self.question, self.ladder));
         let mut close = std::pin::pin!(sleep_until(self.ladder.close_at()));
-        let (mut may_hedge, mut may_bridge) = (true, true);
+        let mut may_hedge = true;
         loop {
             tokio::select! {
                 biased;
@@ -140,11 +159,6 @@ impl<'a> Race<'a> {
                 () = &mut hedge, if may_hedge => {
                     may_hedge = false;
                     self.hedge();
-                }
-                line = &mut bridge, if may_bridge => {
-                    may_bridge = false;
-                    voice.bridge(line.line.clone()).await;
-                    self.draft.used_line(line);
                 }
                 Ok(()) = given_up.changed() => {
                     let is_hopeless = |runner: &Runner<'_>| !runner.is_running || states.is_left_alone(&runner.route.name);
@@ -168,14 +182,17 @@ impl<'a> Race<'a> {
             asked: StdInstant::now(),
             is_running: true,
         });
-        let (game, question, draft) = (self.game, self.question, self.draft);
+        let (game, question, tools, draft) = (self.game, self.question, self.tools, self.draft);
         // A little after the close, so that it is the race that ends and not the last runner that fails.
         let until = self.ladder.close_at() + Duration::from_secs(1);
         self.running.push(Box::pin(async move {
             let Ok(key) = key_of(game, route) else {
                 return (place, Err(RouteFault::Empty));
             };
-            (place, models::ask(game, route, key, question, draft, until).await)
+            (
+                place,
+                models::ask(game, route, key, question, tools, draft, until).await,
+            )
         }));
         true
     }
@@ -221,10 +238,30 @@ impl<'a> Race<'a> {
     }
 }
 
-/// A line that bridges the wait, when it is time for it.
-async fn bridging_line(game: &Arc<Game>, question: &Question, ladder: Ladder) -> authored::Chosen {
-    sleep_until(ladder.look_at()).await;
-    let line = authored::meanwhile(game, question, ladder.bridge_at().duration_since(Instant::now())).await;
-    sleep_until(ladder.bridge_at()).await;
-    line
+/// Bridges the wait for the first words with a line of the author's, when it is time for it. There is nothing to bridge
+/// once they have `begun`.
+pub(super) async fn bridge(
+    game: &Arc<Game>,
+    question: &Question,
+    draft: &Draft,
+    pieces: mpsc::Sender<Piece>,
+    begun: CancellationToken,
+) {
+    let ladder = Ladder::of(question);
+    let bridging = async {
+        sleep_until(ladder.look_at()).await;
+        let line = authored::meanwhile(game, question, ladder.bridge_at().duration_since(Instant::now())).await;
+        sleep_until(ladder.bridge_at()).await;
+        line
+    };
+    tokio::select! {
+        biased;
+        () = begun.cancelled() => {}
+        line = bridging => {
+            let said = pieces.send(Piece::Interim(line.line.clone())).await;
+            if said.is_ok() {
+                draft.used_line(line);
+            }
+        }
+    }
 }

@@ -14,7 +14,9 @@ use super::{
     Question, anthropic,
     draft::{Call, Draft, Tokens},
     openai, prompt, sse,
+    tools::{ToolUse, WantedCall},
     voice::Voice,
+    wanted::{CallPiece, WantedCalls},
 };
 use crate::{
     budget::{self, Exhausted},
@@ -93,6 +95,8 @@ impl RouteFault {
 pub(super) struct Part {
     /// More of the reply.
     pub(super) text: String,
+    /// More of the calls of tools that it asks for.
+    pub(super) calls: Vec<CallPiece>,
     /// What the call uses so far.
     pub(super) tokens: Option<Tokens>,
     /// The tokens are those of the whole call.
@@ -114,12 +118,13 @@ pub(super) struct Answering {
     span: Span,
 }
 
-/// Asks a route, and waits for its first words.
+/// Asks a route, and waits for its first words, or for the first call of a tool that it asks for.
 pub(super) async fn ask(
     game: &Arc<Game>,
     route: &Route,
     key: Option<&Secret>,
     question: &Question,
+    tools: &ToolUse,
     draft: &Arc<Draft>,
     until: Instant,
 ) -> Result<Answering, RouteFault> {
@@ -129,7 +134,7 @@ pub(super) async fn ask(
     let asked = async {
         let began = Instant::now();
         let first_by = (began + Duration::from_millis(route.first_token_ms.into())).min(until);
-        let (request, prompt_bytes) = request(game, route, key, question);
+        let (request, prompt_bytes) = request(game, route, key, question, tools);
         let held = reserve(game, route, question, prompt_bytes).await?;
         let request = match traceparent {
             Some(traceparent) => request.header("traceparent", traceparent),
@@ -180,9 +185,10 @@ async fn first_words(provider: Provider, events: &mut Events, call: &Call) -> Re
     while let Some(batch) = events.next().await {
         let heard = gather(provider, batch, call);
         all.text.push_str(&heard.part.text);
+        all.calls.extend(heard.part.calls);
         all.is_end |= heard.part.is_end;
         all.is_last |= heard.part.is_last;
-        if !all.text.trim().is_empty() {
+        if !all.text.trim().is_empty() || !all.calls.is_empty() {
             // What went wrong right behind the words is met again when more is asked for.
             return Ok(all);
         }
@@ -196,14 +202,14 @@ async fn first_words(provider: Provider, events: &mut Events, call: &Call) -> Re
     Err(RouteFault::Empty)
 }
 
-/// Lets a route say the rest of the reply.
+/// Lets a route say the rest of the reply. What it wants done before it goes on is the answer.
 pub(super) async fn listen(
     game: &Arc<Game>,
     answering: Answering,
     voice: &mut Voice,
     silence: Duration,
     until: Instant,
-) -> Result<(), RouteFault> {
+) -> Result<Vec<WantedCall>, RouteFault> {
     let Answering {
         route,
         call,
@@ -217,21 +223,25 @@ pub(super) async fn listen(
             fault: None,
         };
         let mut is_end = false;
+        let mut wanted = WantedCalls::default();
         loop {
             let has_room = voice.say(&heard.part.text).await;
             is_end |= heard.part.is_end;
+            for piece in heard.part.calls {
+                wanted.add(piece)?;
+            }
             if let Some(fault) = heard.fault {
                 return Err(fault);
             }
             if heard.part.is_last || !has_room {
                 finish_connection(game, events);
-                return Ok(());
+                return Ok(wanted.into_calls());
             }
             let patience = (Instant::now() + silence).min(until);
             heard = match timeout_at(patience, more(route.provider, &mut events, &call)).await {
                 Ok(Some(heard)) => heard,
                 // The reply is there; only the count or the goodbye is missing.
-                _ if is_end => return Ok(()),
+                _ if is_end => return Ok(wanted.into_calls()),
                 Ok(None) => return Err(RouteFault::EndedEarly),
                 Err(_) => return Err(RouteFault::Silent(silence)),
             };
@@ -251,7 +261,9 @@ fn mark(span: &Span, fault: &RouteFault) {
 async fn more(provider: Provider, events: &mut Events, call: &Call) -> Option<Heard> {
     loop {
         let heard = gather(provider, events.next().await?, call);
-        if heard.fault.is_some() || heard.part.is_end || heard.part.is_last || !heard.part.text.is_empty() {
+        let part = &heard.part;
+        let says = !part.text.is_empty() || !part.calls.is_empty() || part.is_end || part.is_last;
+        if says || heard.fault.is_some() {
             return Some(heard);
         }
     }
@@ -308,10 +320,16 @@ pub(super) fn note(game: &Game, route: &Route, fault: &RouteFault) {
     }
 }
 
-fn request(game: &Game, route: &Route, key: Option<&Secret>, question: &Question) -> (RequestBuilder, usize) {
+fn request(
+    game: &Game,
+    route: &Route,
+    key: Option<&Secret>,
+    question: &Question,
+    tools: &ToolUse,
+) -> (RequestBuilder, usize) {
     let (url, body) = match route.provider {
-        Provider::Anthropic => (anthropic::url(&route.base_url), anthropic::body(route, question)),
-        Provider::Openai => (openai::url(&route.base_url), openai::body(route, question)),
+        Provider::Anthropic => (anthropic::url(&route.base_url), anthropic::body(route, question, tools)),
+        Provider::Openai => (openai::url(&route.base_url), openai::body(route, question, tools)),
     };
     let mut request = game
         .http
@@ -366,8 +384,9 @@ fn gather(provider: Provider, batch: Vec<Result<String, RouteFault>>, call: &Cal
         if let Some(tokens) = part.tokens {
             call.told(|told| *told = told.replaced_by(tokens), part.is_whole_count);
         }
-        call.said(part.text.len());
+        call.said(part.text.len() + part.calls.iter().map(|piece| piece.arguments.len()).sum::<usize>());
         all.text.push_str(&part.text);
+        all.calls.extend(part.calls);
         if part.is_cut {
             call.cut();
         }

@@ -4,12 +4,15 @@ use std::borrow::Cow;
 
 use gaia_protocol::{bundle::Route, chat::TurnOptions};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     Question,
     draft::Tokens,
     models::{Part, RouteFault},
     prompt,
+    tools::{Round, ToolUse},
+    wanted::CallPiece,
 };
 
 #[derive(Serialize)]
@@ -27,6 +30,10 @@ struct Body<'a> {
     seed: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Tool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<&'static str>,
     messages: Vec<Message<'a>>,
 }
 
@@ -38,7 +45,51 @@ struct StreamOptions {
 #[derive(Serialize)]
 struct Message<'a> {
     role: &'static str,
-    content: Cow<'a, str>,
+    /// Left empty only beside calls of tools.
+    content: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    description: &'a str,
+    parameters: &'a Value,
+}
+
+#[derive(Serialize)]
+struct ToolCall<'a> {
+    id: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Called<'a>,
+}
+
+#[derive(Serialize)]
+struct Called<'a> {
+    name: &'a str,
+    arguments: String,
+}
+
+impl<'a> Message<'a> {
+    fn of(role: &'static str, content: impl Into<Cow<'a, str>>) -> Self {
+        Self {
+            role,
+            content: Some(content.into()),
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -60,6 +111,22 @@ struct Choice<'a> {
 struct Delta<'a> {
     #[serde(borrow)]
     content: Option<Cow<'a, str>>,
+    #[serde(default)]
+    tool_calls: Option<Vec<CallDelta>>,
+}
+
+#[derive(Deserialize)]
+struct CallDelta {
+    #[serde(default)]
+    index: u32,
+    id: Option<String>,
+    function: Option<FunctionDelta>,
+}
+
+#[derive(Deserialize)]
+struct FunctionDelta {
+    name: Option<String>,
+    arguments: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -82,22 +149,31 @@ pub(super) fn url(base: &str) -> String {
 }
 
 /// What to ask.
-pub(super) fn body(route: &Route, question: &Question) -> Vec<u8> {
+pub(super) fn body(route: &Route, question: &Question, tools: &ToolUse) -> Vec<u8> {
     // One system message, because some servers' templates take no second. What changes stands last in it, so that the
     // beginning stays the same from turn to turn and can be cached.
     let mut system = prompt::stable(question).to_owned();
-    if let Some(now) = prompt::of_now(question) {
+    if let Some(now) = prompt::of_now(question, tools) {
         system.push_str("\n\n");
         system.push_str(&now);
     }
-    let mut messages = vec![Message {
-        role: "system",
-        content: system.into(),
-    }];
-    messages.extend(prompt::messages(question).map(|(is_player, text)| Message {
-        role: if is_player { "user" } else { "assistant" },
-        content: text,
-    }));
+    let mut messages = vec![Message::of("system", system)];
+    messages.extend(
+        prompt::messages(question)
+            .map(|(is_player, text)| Message::of(if is_player { "user" } else { "assistant" }, text)),
+    );
+    for (number, round) in tools.rounds.iter().enumerate() {
+        messages.extend(of_round(number, round));
+    }
+    let offered = tools.offered.iter().map(|tool| Tool {
+        kind: "function",
+        function: Function {
+            name: &tool.wire_name,
+            description: &tool.description,
+            parameters: &tool.input_schema,
+        },
+    });
+    let must_answer = !tools.offered.is_empty() && !tools.may_call();
     let most = question.reply_tokens();
     let is_openai = route.base_url.starts_with("https://api.openai.com");
     // OpenAI's newer models refuse a request that has one of these, and no player may make a route fail by asking for
@@ -116,9 +192,49 @@ pub(super) fn body(route: &Route, question: &Question) -> Vec<u8> {
         stop: &options.stop,
         seed: options.seed,
         temperature: options.temperature,
+        tools: offered.collect(),
+        tool_choice: must_answer.then_some("none"),
         messages,
     };
     serde_json::to_vec(&body).expect("texts and numbers can be written as JSON")
+}
+
+/// What a model said and wanted, and what it is told of that.
+fn of_round(number: usize, round: &Round) -> Vec<Message<'_>> {
+    let calls = round.calls.iter().enumerate().map(|(place, (call, _))| ToolCall {
+        id: round.call_id(number, place),
+        kind: "function",
+        function: Called {
+            name: &call.name,
+            // What is no JSON makes some servers refuse the whole request.
+            arguments: call
+                .read()
+                .map_or_else(|| "{}".to_owned(), |arguments| arguments.to_string()),
+        },
+    });
+    let said = Some(round.said.as_str()).filter(|said| !said.trim().is_empty());
+    let asked = Message {
+        role: "assistant",
+        content: said.map(Cow::from),
+        tool_calls: calls.collect(),
+        tool_call_id: None,
+    };
+    let told = round.calls.iter().enumerate().map(|(place, (_, told))| Message {
+        tool_call_id: Some(round.call_id(number, place)),
+        ..Message::of("tool", told.text.as_str())
+    });
+    std::iter::once(asked).chain(told).collect()
+}
+
+fn piece(delta: CallDelta) -> CallPiece {
+    let function = delta.function;
+    let (name, arguments) = function.map_or((None, None), |function| (function.name, function.arguments));
+    CallPiece {
+        index: delta.index,
+        id: delta.id.filter(|id| !id.is_empty()),
+        name: name.filter(|name| !name.is_empty()),
+        arguments: arguments.unwrap_or_default(),
+    }
 }
 
 /// What an event means.
@@ -139,8 +255,9 @@ pub(super) fn read(data: &str) -> Result<Part, RouteFault> {
     if let Some(choice) = chunk.choices.into_iter().next() {
         part.is_end = choice.finish_reason.is_some();
         part.is_cut = choice.finish_reason.is_some_and(|reason| reason == "length");
-        if let Some(content) = choice.delta.and_then(|delta| delta.content) {
-            part.text = content.into_owned();
+        if let Some(delta) = choice.delta {
+            part.text = delta.content.map(Cow::into_owned).unwrap_or_default();
+            part.calls = delta.tool_calls.into_iter().flatten().map(piece).collect();
         }
     }
     if let Some(usage) = chunk.usage {

@@ -1,6 +1,7 @@
 //! Says a reply piece by piece: cleaned, bounded, and such that the pieces together are exactly the reply that is kept.
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// The most bytes of one reply.
 const MOST_BYTES: usize = 16 * 1024;
@@ -22,6 +23,7 @@ pub(super) struct Voice {
     said: String,
     /// White space that is said only if words follow.
     held: String,
+    begun: CancellationToken,
 }
 
 impl Voice {
@@ -30,6 +32,29 @@ impl Voice {
             pieces,
             said: String::new(),
             held: String::new(),
+            begun: CancellationToken::new(),
+        }
+    }
+
+    /// Ends once words have been said: there is no wait any more that could be bridged.
+    pub(super) fn begun(&self) -> CancellationToken {
+        self.begun.clone()
+    }
+
+    /// What has been said since so many bytes had been.
+    pub(super) fn since(&self, bytes: usize) -> &str {
+        &self.said[bytes..]
+    }
+
+    /// How much has been said, in bytes.
+    pub(super) fn length(&self) -> usize {
+        self.said.len()
+    }
+
+    /// What follows stands apart from what has been said.
+    pub(super) fn pause(&mut self) {
+        if self.held.is_empty() && !self.said.is_empty() {
+            self.held.push(' ');
         }
     }
 
@@ -50,15 +75,11 @@ impl Voice {
         truncate(&mut piece, room);
         if !piece.is_empty() {
             self.said.push_str(&piece);
+            self.begun.cancel();
             // Nobody listens any more when the turn was given up; then this work is about to be dropped too.
             let _ = self.pieces.send(Piece::Words(piece)).await;
         }
         !is_full
-    }
-
-    /// Bridges the wait.
-    pub(super) async fn bridge(&self, line: String) {
-        let _ = self.pieces.send(Piece::Interim(line)).await;
     }
 
     /// Says that something was left unsaid.

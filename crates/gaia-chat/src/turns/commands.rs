@@ -49,7 +49,8 @@ async fn carry_out(game: Arc<Game>, subject: String, payload: Bytes, sink: Optio
     let Ok(command) = serde_json::from_slice::<TurnCommand>(&payload) else {
         return;
     };
-    let (TurnCommand::Cancel { player } | TurnCommand::Follow { player, .. }) = command;
+    let (TurnCommand::Cancel { player } | TurnCommand::Follow { player, .. } | TurnCommand::Answer { player, .. }) =
+        command;
     let (Some(running), Some(sink)) = (game.in_hand.find(turn, player), sink) else {
         return;
     };
@@ -60,6 +61,9 @@ async fn carry_out(game: Arc<Game>, subject: String, payload: Bytes, sink: Optio
         }
         TurnCommand::Follow { after, .. } => {
             running.follow(sink, after).await;
+        }
+        TurnCommand::Answer { number, answer, .. } => {
+            sink.event(&running.answer(number, answer)).await;
         }
     }
 }

@@ -5,12 +5,14 @@ use std::{sync::OnceLock, time::Duration};
 use gaia_names::{ConversationId, PlayerId, TurnId};
 use gaia_protocol::{
     Fault,
-    chat::{TakeTurn, Turn, TurnEvent, TurnOptions, TurnUsage},
+    chat::{Asked, PlayerAnswer, TakeTurn, ToolNews, Turn, TurnEvent, TurnOptions, TurnUsage},
 };
 use gaia_service::EventSink;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+
+use super::asks::Asks;
 
 /// How many hear one turn. When one more comes, the one that has been there longest is most likely gone.
 const MOST_SINKS: usize = 8;
@@ -29,6 +31,11 @@ pub(crate) struct Running {
     pub(crate) cancelled: CancellationToken,
     /// Its conversation is gone.
     pub(crate) given_up: CancellationToken,
+    /// The player's message is kept.
+    accepted: CancellationToken,
+    /// Whoever began it can put questions to the player.
+    pub(super) may_ask: bool,
+    pub(super) asks: Asks,
     /// Whoever began it wants to know what it took.
     wants_usage: bool,
     usage: OnceLock<TurnUsage>,
@@ -60,6 +67,9 @@ impl Running {
             usage: OnceLock::new(),
             cancelled: CancellationToken::new(),
             given_up: CancellationToken::new(),
+            accepted: CancellationToken::new(),
+            may_ask: ask.may_ask,
+            asks: Asks::default(),
             told: Mutex::new(told),
         }
     }
@@ -70,6 +80,27 @@ impl Running {
         told.accepted = Some(sequence);
         let turn = self.turn;
         tell(&told.sinks, &TurnEvent::Accepted { turn, sequence }).await;
+        self.accepted.cancel();
+    }
+
+    /// Resolves once the message is kept and the turn is this process's. Before that, nothing outside may be changed.
+    pub(crate) async fn is_accepted(&self) {
+        self.accepted.cancelled().await;
+    }
+
+    /// The persona uses a tool.
+    pub(crate) async fn tool(&self, news: ToolNews) {
+        tell(&self.told.lock().await.sinks, &TurnEvent::Tool(news)).await;
+    }
+
+    /// The player is to be asked.
+    pub(super) async fn put_question(&self, question: Asked) {
+        tell(&self.told.lock().await.sinks, &TurnEvent::Ask(question)).await;
+    }
+
+    /// The player answers a question. False if nobody waits for it.
+    pub(super) fn answer(&self, number: u32, answer: PlayerAnswer) -> bool {
+        self.asks.answer(number, answer)
     }
 
     /// Says more of the reply.
@@ -119,6 +150,9 @@ impl Running {
             let number = number_of(index + 1);
             let text = text.clone();
             tell(&sink, &TurnEvent::Delta { number, text }).await;
+        }
+        for question in self.asks.waiting() {
+            tell(&sink, &TurnEvent::Ask(question)).await;
         }
         if told.sinks.len() >= MOST_SINKS {
             told.sinks.remove(0);

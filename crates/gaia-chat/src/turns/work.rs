@@ -174,6 +174,7 @@ impl Work {
             player_name,
             traceparent: self.origin.traceparent.clone(),
             options: self.running.options.clone(),
+            running: Arc::clone(&self.running),
             context,
         };
         Speech::begin(&self.game, question)

@@ -182,6 +182,7 @@ impl Chat {
             turn,
             text,
             options: None,
+            may_ask: true,
         })
         .await
     }

@@ -15,6 +15,7 @@ mod ladder;
 mod metering;
 mod outages;
 mod providers;
+mod rounds;
 mod take_over;
 mod tools;
 mod turns;

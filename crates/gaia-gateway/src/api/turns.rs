@@ -9,8 +9,9 @@ use axum::{
 use gaia_names::TurnId;
 use gaia_protocol::{
     ErrorCode,
-    chat::{ListTurns, Page, ReadTurn, Turn, TurnEvent, TurnState},
+    chat::{ListTurns, Page, PlayerAnswer, ReadTurn, Turn, TurnEvent, TurnState},
 };
+use serde_json::Value;
 
 use super::created;
 use crate::{
@@ -19,10 +20,10 @@ use crate::{
     caller::SignedInPlayer,
     extract::{Body, Listing, Named, OneConversation, OneTurn, TurnPage},
     game::{Raw, Shared},
-    inputs::NewTurn,
+    inputs::{NewAnswer, NewTurn},
     problem::Refusal,
     routes,
-    turns::{Following, Place, cancel as cancel_turn, events},
+    turns::{Following, Place, answer as answer_turn, cancel as cancel_turn, events},
 };
 
 /// List a conversation's turns
@@ -50,7 +51,8 @@ pub(crate) async fn list(
 /// Say something
 ///
 /// With `Accept: text/event-stream` the reply comes word by word, as the events `accepted`, `delta`, `final` and `error`;
-/// `interim` bridges a long wait with a line that is no part of the reply.
+/// `interim` bridges a long wait with a line that is no part of the reply, `tool` tells that the persona uses a tool, and
+/// `ask` asks the player something before a tool goes on: answer it with `POST .../answers`.
 /// Otherwise the answer is the whole turn, once it is done. A client that goes away does not stop the turn: come back to
 /// it with `GET`. Sending the same turn id again is safe.
 #[utoipa::path(post, path = "/v1/conversations/{conversation}/turns", tag = "turns", security(("token" = [])),
@@ -73,9 +75,10 @@ pub(crate) async fn take(
         conversation,
         turn,
     };
-    let mut following = Following::take(&game, &asked, place, text, None).await?;
+    let wants_events = wants_events(&headers);
+    let mut following = Following::take(&game, &asked, place, text, None, wants_events).await?;
     let first = following.first().await?;
-    if wants_events(&headers) {
+    if wants_events {
         return Ok(events::answer(asked, first, following));
     }
     let turn = whole(first, following).await?;
@@ -144,6 +147,36 @@ pub(crate) async fn cancel(
     };
     cancel_turn(&game, &asked, place).await?;
     Ok(StatusCode::ACCEPTED)
+}
+
+/// Answer what a turn asks
+///
+/// A tool may need the player's yes, or values, before it goes on: the turn's events then hold an `ask`. Without an answer
+/// the turn goes on after a while as if the player had declined.
+#[utoipa::path(post, path = "/v1/conversations/{conversation}/turns/{turn}/answers", tag = "turns",
+    security(("token" = [])), params(OneTurn), request_body = NewAnswer,
+    responses(
+        (status = 204, description = "The turn goes on with it."),
+        (status = 404, description = "Nobody waits for this answer."),
+        (status = 409, description = "The turn is not running any more.")))]
+pub(crate) async fn answer(
+    State(game): State<Shared>,
+    asked: Asked,
+    SignedInPlayer(caller): SignedInPlayer,
+    Named(OneTurn { conversation, turn }): Named<OneTurn>,
+    Body(NewAnswer { number, answer, values }): Body<NewAnswer>,
+) -> Result<StatusCode, Refusal> {
+    let place = Place {
+        caller,
+        conversation,
+        turn,
+    };
+    let answer = PlayerAnswer {
+        verdict: answer,
+        values: values.map(Value::Object),
+    };
+    answer_turn(&game, &asked, place, number, answer).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Waits for the whole turn.

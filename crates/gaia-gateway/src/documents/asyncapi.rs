@@ -10,7 +10,8 @@ const INTRODUCTION: &str = "\
 Talk to the game's characters over one socket, as JSON text messages. The first message is `sign_in`, within 10 seconds, \
 unless the request carried an `Authorization` header. `say` is answered with `turn` messages: `accepted`, then perhaps an \
 `interim` line that bridges the wait and is no part of the reply, then `delta`s \
-numbered from 1 without gaps, then `final` with the whole turn. After a drop, connect again and `resume` with the number \
+numbered from 1 without gaps, then `final` with the whole turn. `tool` tells that the persona uses a tool, and `ask` asks the \
+player something before a tool goes on: send an `answer`. After a drop, connect again and `resume` with the number \
 of the last delta. Send `sign_in` with a fresh token before the old one expires; else the socket is closed with code 4401. \
 It is closed with 1012 when the gateway restarts, 1009 for a message that is too large and 1008 for too many messages.";
 

@@ -103,7 +103,7 @@ fn link(document: &mut Value) {
         &conversation,
     );
     document["paths"]["/v1/conversations/{conversation}/turns"]["post"]["responses"]["201"]["links"] =
-        to(&["turns_read", "turns_cancel"], &turn);
+        to(&["turns_read", "turns_cancel", "turns_answer"], &turn);
 }
 
 /// A parameter that may be absent is not one that may be null.

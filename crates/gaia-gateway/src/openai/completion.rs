@@ -142,7 +142,7 @@ async fn take(
         quotes: thread.quotes(wanted),
         ..wanted.options.clone()
     };
-    let mut following = Following::take(game, asked, place, wanted.text.clone(), Some(options)).await?;
+    let mut following = Following::take(game, asked, place, wanted.text.clone(), Some(options), false).await?;
     let first = following.first().await?;
     Ok((following, first))
 }

@@ -67,6 +67,8 @@ fn event(event: &TurnEvent) -> String {
         TurnEvent::Accepted { .. } => format!("event: accepted\nid: 0\ndata: {data}\n\n"),
         TurnEvent::Delta { number, .. } => format!("event: delta\nid: {number}\ndata: {data}\n\n"),
         TurnEvent::Interim { .. } => format!("event: interim\ndata: {data}\n\n"),
+        TurnEvent::Tool(_) => format!("event: tool\ndata: {data}\n\n"),
+        TurnEvent::Ask(_) => format!("event: ask\ndata: {data}\n\n"),
         TurnEvent::Final { .. } => format!("event: final\ndata: {data}\n\n"),
         TurnEvent::Alive {} => ": alive\n\n".to_owned(),
     }

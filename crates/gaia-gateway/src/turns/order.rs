@@ -8,6 +8,8 @@ pub(super) struct Order {
     last: u32,
     was_accepted: bool,
     was_bridged: bool,
+    /// The last question that the client was asked.
+    asked: u32,
 }
 
 /// What to do with an event.
@@ -28,6 +30,7 @@ impl Order {
             last,
             was_accepted: false,
             was_bridged: false,
+            asked: 0,
         }
     }
 
@@ -47,9 +50,16 @@ impl Order {
             }
             // There is no wait any more that it could bridge.
             TurnEvent::Interim { .. } if self.last > 0 || std::mem::replace(&mut self.was_bridged, true) => Step::Skip,
-            TurnEvent::Accepted { .. } | TurnEvent::Interim { .. } | TurnEvent::Alive {} | TurnEvent::Final { .. } => {
+            TurnEvent::Ask(question) if question.number <= self.asked => Step::Skip,
+            TurnEvent::Ask(question) => {
+                self.asked = question.number;
                 Step::Pass
             }
+            TurnEvent::Accepted { .. }
+            | TurnEvent::Interim { .. }
+            | TurnEvent::Tool(_)
+            | TurnEvent::Alive {}
+            | TurnEvent::Final { .. } => Step::Pass,
         }
     }
 }

@@ -76,7 +76,7 @@ fn read_event(kind: &str, data: &str) -> Result<Option<TurnEvent>, ApiFault> {
     let garbled = |fault: serde_json::Error| ApiFault::Garbled(fault.to_string());
     let value: Value = serde_json::from_str(data).map_err(garbled)?;
     match kind {
-        "accepted" | "interim" | "delta" | "alive" | "final" => {
+        "accepted" | "interim" | "tool" | "ask" | "delta" | "alive" | "final" => {
             serde_json::from_value(value).map(Some).map_err(garbled)
         }
         "error" => Err(ApiFault::Refused(serde_json::from_value(value).map_err(garbled)?)),

@@ -6,7 +6,7 @@ use futures::{StreamExt, stream::BoxStream};
 use gaia_names::{ConversationId, PersonaId, Secret, TurnId};
 use gaia_protocol::{
     auth::{Player, SignedIn},
-    chat::{Conversation, PersonaCard, TurnEvent},
+    chat::{Conversation, PersonaCard, PlayerAnswer, TurnEvent},
 };
 use reqwest::{Client, Method, RequestBuilder, Url, header};
 use serde_json::json;
@@ -124,6 +124,32 @@ impl Api {
             .timeout(ANSWER)
             .send()
             .await?;
+        if response.status().is_success() {
+            Ok(())
+        } else {
+            Err(refusal(response).await)
+        }
+    }
+
+    /// Answers what a turn asks.
+    pub(crate) async fn answer(
+        &self,
+        token: &Secret,
+        conversation: ConversationId,
+        turn: TurnId,
+        number: u32,
+        answer: &PlayerAnswer,
+    ) -> Result<(), ApiFault> {
+        let path = [
+            "conversations",
+            &conversation.to_string(),
+            "turns",
+            &turn.to_string(),
+            "answers",
+        ];
+        let body = json!({ "number": number, "answer": answer.verdict, "values": answer.values });
+        let ask = self.ask(Method::POST, &path, Some(token)).json(&body);
+        let response = ask.timeout(ANSWER).send().await?;
         if response.status().is_success() {
             Ok(())
         } else {

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use gaia_protocol::chat::{Reply, ReplySource};
+use gaia_protocol::chat::{Reply, ReplySource, ToolNews, ToolState};
 
 use crate::output::{Ink, Paint, plain};
 
@@ -76,6 +76,15 @@ impl Screen {
     pub(super) fn bridge(&mut self, text: &str) {
         if self.is_live {
             self.put(&format!("{} ", self.paint.ink(Ink::Dim, &plain(text))));
+            self.is_mid_line = true;
+        }
+    }
+
+    /// The persona uses a tool: for a person, dim, once per use.
+    pub(super) fn tool(&mut self, news: &ToolNews) {
+        if self.is_live && news.state == ToolState::Working && news.percent.is_none() && news.message.is_none() {
+            let label = format!("[{}]", plain(&news.tool));
+            self.put(&format!("{} ", self.paint.ink(Ink::Dim, &label)));
             self.is_mid_line = true;
         }
     }

@@ -188,7 +188,7 @@ impl Talk {
         match turn::take(
             &mut self.session,
             &mut self.screen,
-            &mut self.interrupts,
+            (&mut self.interrupts, &mut self.lines),
             conversation.id,
             text,
         )

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream::BoxStream};
 use gaia_names::{ConversationId, TurnId};
-use gaia_protocol::chat::{Turn, TurnEvent, TurnState};
+use gaia_protocol::chat::{Asked, Turn, TurnEvent, TurnState};
+use tokio::sync::mpsc;
 
 use super::{
+    asked,
     fault::ApiFault,
+    lines::Line,
     screen::Screen,
     session::{Session, Waiting},
 };
@@ -79,10 +82,11 @@ impl Shown {
 pub(super) async fn take(
     session: &mut Session,
     screen: &mut Screen,
-    interrupts: &mut Interrupts,
+    player: (&mut Interrupts, &mut mpsc::Receiver<Line>),
     conversation: ConversationId,
     text: &str,
 ) -> Result<Ended, ApiFault> {
+    let (interrupts, lines) = player;
     let id = TurnId::fresh();
     let mut shown = Shown::default();
     let mut waiting = Waiting::default();
@@ -99,6 +103,7 @@ pub(super) async fn take(
                     session,
                     screen,
                     interrupts,
+                    lines,
                     conversation,
                     id,
                     has_cancelled,
@@ -136,6 +141,7 @@ struct Watch<'a> {
     session: &'a mut Session,
     screen: &'a mut Screen,
     interrupts: &'a mut Interrupts,
+    lines: &'a mut mpsc::Receiver<Line>,
     conversation: ConversationId,
     id: TurnId,
     has_cancelled: bool,
@@ -171,8 +177,24 @@ impl Watch<'_> {
                 // Its process was lost; the same turn can be sent again.
                 Some(Ok(TurnEvent::Final { turn, .. })) if turn.state == TurnState::Interrupted => return Ok(None),
                 Some(Ok(TurnEvent::Final { turn, .. })) => return Ok(Some(Ended::Over(Box::new(turn)))),
+                Some(Ok(TurnEvent::Tool(news))) => self.screen.tool(&news),
+                Some(Ok(TurnEvent::Ask(question))) => self.answer(&question).await?,
                 Some(Ok(TurnEvent::Accepted { .. } | TurnEvent::Alive {})) => {}
             }
+        }
+    }
+
+    async fn answer(&mut self, question: &Asked) -> Result<(), ApiFault> {
+        let answer = asked::put(question, self.screen, self.lines).await;
+        let token = self.session.token().await?;
+        let api = self.session.api();
+        match api
+            .answer(&token, self.conversation, self.id, question.number, &answer)
+            .await
+        {
+            // The player took too long, or the turn has just ended.
+            Err(fault) if fault.is_not_found() => Ok(()),
+            answered => answered,
         }
     }
 

@@ -6,7 +6,7 @@ use gaia_names::{ConversationId, TurnId};
 use gaia_protocol::{
     ErrorCode, Fault,
     auth::Caller,
-    chat::{LONGEST_MESSAGE, TurnState},
+    chat::{LONGEST_MESSAGE, PlayerAnswer, TurnState},
     realtime::{ClientMessage, ServerMessage, SocketEvent},
 };
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -17,7 +17,7 @@ use crate::{
     extract::parse,
     inputs::prose,
     rate::Rate,
-    turns::{Following, Place, cancel, read},
+    turns::{Following, Place, answer, cancel, read},
 };
 
 /// How many messages a socket may send in a second, evenly, and how many at once.
@@ -47,6 +47,19 @@ impl Talk {
                 after,
             } => self.about(conversation, turn, Wish::Resume(after)).await,
             ClientMessage::Cancel { conversation, turn } => self.about(conversation, turn, Wish::Cancel).await,
+            ClientMessage::Answer {
+                conversation,
+                turn,
+                number,
+                answer,
+                values,
+            } => {
+                let answer = PlayerAnswer {
+                    verdict: answer,
+                    values,
+                };
+                self.about(conversation, turn, Wish::Answer(number, answer)).await
+            }
         }
     }
 
@@ -83,7 +96,7 @@ impl Talk {
     async fn grant(&mut self, caller: Caller, place: Place, wish: Wish) -> Result<(), Fault> {
         let asked = self.asked.message(&self.game.id, wish.name());
         self.game.admission.admit(&asked.call(), &caller).await?;
-        let is_following = !matches!(wish, Wish::Cancel);
+        let is_following = !matches!(wish, Wish::Cancel | Wish::Answer(..));
         if is_following && !self.flows.has_room_for(place.turn) {
             let detail = format!(
                 "This socket follows {} turns already; wait for one to end.",
@@ -94,7 +107,7 @@ impl Talk {
         let following = match wish {
             Wish::Say(text) => {
                 prose("text", &text, LONGEST_MESSAGE)?;
-                Following::take(&self.game, &asked, place, text, None).await?
+                Following::take(&self.game, &asked, place, text, None, true).await?
             }
             Wish::Resume(after) => {
                 let kept = read(&self.game, &asked, place).await?;
@@ -105,6 +118,7 @@ impl Talk {
                 }
             }
             Wish::Cancel => return cancel(&self.game, &asked, place).await,
+            Wish::Answer(number, given) => return answer(&self.game, &asked, place, number, given).await,
         };
         self.flows.follow(following);
         Ok(())
@@ -142,6 +156,7 @@ enum Wish {
     Say(String),
     Resume(u32),
     Cancel,
+    Answer(u32, PlayerAnswer),
 }
 
 impl Wish {
@@ -150,6 +165,7 @@ impl Wish {
             Self::Say(_) => "say",
             Self::Resume(_) => "resume",
             Self::Cancel => "cancel",
+            Self::Answer(..) => "answer",
         }
     }
 }

@@ -155,7 +155,7 @@ mod tests {
         for (latitude, longitude, code) in [
             (48.137, 11.575, Some("DE")),
             (43.7384, 7.4246, Some("MC")),
-            (41.9033, 12.4534, Some("VA")),
+            (43.9424, 12.4578, Some("SM")),
             (-29.3, 28.5, Some("LS")),
             (51.44, 4.93, Some("BE")),
             (-18.1416, 178.4419, Some("FJ")),

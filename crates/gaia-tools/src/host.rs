@@ -312,7 +312,8 @@ impl ToolHost {
         let is_untrusted = kinds::is_untrusted(&server.config);
         let name = format!("{}.{}", server.config.name, tool.name);
         if let Some(lie) = words.lie {
-            metrics::counter!("gaia_tools_broken_promises_total", "tool" => name.clone()).increment(1);
+            let game = self.settings.game.to_string();
+            metrics::counter!("gaia_tools_broken_promises_total", "game" => game, "tool" => name.clone()).increment(1);
             tracing::warn!(
                 game.name = %self.settings.game, tool.name = name,
                 "tool `{name}` does not answer as its own schema says: {lie}"

@@ -195,7 +195,9 @@ impl Server {
                 game.name = %self.house.game, tool.server = name, wait_ms,
                 "tool server `{name}` is gone, next try in {wait_ms} ms: {why}"
             );
-            metrics::counter!("gaia_tools_server_failures_total", "server" => name.clone()).increment(1);
+            let game = self.house.game.to_string();
+            metrics::counter!("gaia_tools_server_failures_total", "game" => game, "server" => name.clone())
+                .increment(1);
             self.change(|now| now.phase = Phase::Failed(why));
             tokio::select! {
                 () = sleep(wait) => {}

@@ -1,6 +1,6 @@
 //! How clients reach a server: over this process's standard streams, or over streamable HTTP.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use rmcp::{
@@ -72,9 +72,20 @@ pub async fn stdio(server: ToolServer, stop: impl Future<Output = ()>) -> Result
     ended.map(|_| ()).map_err(ServeFault::Broke)
 }
 
+/// The web pages of a host. A host without a port has any.
+fn origins(host: &str) -> [String; 2] {
+    let authority = match host.parse() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]:*"),
+        _ if host.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok()) => host.to_owned(),
+        _ => format!("{host}:*"),
+    };
+    ["http", "https"].map(|scheme| format!("{scheme}://{authority}"))
+}
+
 /// Serves any number of clients over streamable HTTP at `/mcp` until `stop` resolves. Every request stands alone, in
 /// both revisions, so nothing is kept for clients that went away. Only requests that name one of `hosts` (such as
-/// `localhost` or `weather.internal:8080`) are answered, so that no web page can reach it by a name of its own.
+/// `localhost` or `weather.internal:8080`) are answered, and of web pages only theirs, so that none can reach it by a
+/// name of its own.
 ///
 /// # Errors
 ///
@@ -91,6 +102,7 @@ pub async fn http(
         .with_json_response(true)
         .with_max_request_body_bytes(LONGEST_MESSAGE)
         .with_allowed_hosts(hosts)
+        .with_allowed_origins(hosts.iter().flat_map(|host| origins(host)))
         .enforce_origin_validation()
         .with_cancellation_token(stopping.clone());
     let sessions = Arc::new(NeverSessionManager::default());
@@ -112,5 +124,22 @@ pub async fn http(
     tokio::select! {
         ended = serving => ended.map_err(ServeFault::Http),
         () = late => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pages_of_a_host_are_those_of_its_port_where_it_names_one() {
+        for (host, page) in [
+            ("localhost", "http://localhost:*"),
+            ("::1", "http://[::1]:*"),
+            ("127.0.0.1", "http://127.0.0.1:*"),
+            ("weather.internal:8080", "http://weather.internal:8080"),
+        ] {
+            assert_eq!(origins(host)[0], page);
+        }
     }
 }

@@ -181,8 +181,8 @@ async fn forecast(State(shared): State<Arc<Shared>>, Query(asked): Pairs) -> Res
     if let Some(unknown) = asked.keys().find(|key| !PARAMETERS.contains(&key.as_str())) {
         return Err(wrong(format!("Unknown parameter '{unknown}'")));
     }
-    let latitude = degrees(&asked, "latitude", 90.0)?;
-    let longitude = degrees(&asked, "longitude", 180.0)?;
+    let latitude = degrees(&asked, "latitude", 90.0).map_err(wrong)?;
+    let longitude = degrees(&asked, "longitude", 180.0).map_err(wrong)?;
     if asked.contains_key("daily") && !asked.contains_key("timezone") {
         return Err(wrong("Timezone is required"));
     }
@@ -217,7 +217,7 @@ async fn forecast(State(shared): State<Arc<Shared>>, Query(asked): Pairs) -> Res
         ("daily", DAILY),
     ] {
         if let Some(names) = asked.get(key) {
-            let wanted = known(names, variables, key)?;
+            let wanted = known(names, variables, key).map_err(wrong)?;
             answer.insert(format!("{key}_units"), units(&wanted, &asked));
             answer.insert(key.to_owned(), content.of(key, &wanted));
         }
@@ -277,22 +277,22 @@ impl Content {
     fn number(&self, name: &str, hour: i64) -> Value {
         let set = self.overrides.get(name).copied();
         // A code is a whole number, and JSON knows no difference.
-        set.map_or_else(|| usual(name, hour), |set| whole(set))
+        set.map_or_else(|| usual(name, hour), whole)
     }
 }
 
-fn degrees(asked: &HashMap<String, String>, name: &str, most: f64) -> Result<f64, Response> {
+fn degrees(asked: &HashMap<String, String>, name: &str, most: f64) -> Result<f64, String> {
     let Some(text) = asked.get(name) else {
-        return Err(wrong(format!("Parameter '{name}' and must be specified")));
+        return Err(format!("Parameter '{name}' and must be specified"));
     };
     let number: f64 = text
         .parse()
-        .map_err(|_| wrong(format!("Value of type 'Float' required for key '{name}'.")))?;
+        .map_err(|_| format!("Value of type 'Float' required for key '{name}'."))?;
     if number.abs() > most {
         let capital = name[..1].to_uppercase() + &name[1..];
-        return Err(wrong(format!(
+        return Err(format!(
             "{capital} must be in range of -{most} to {most}°. Given: {number}."
-        )));
+        ));
     }
     Ok(number)
 }
@@ -302,13 +302,13 @@ fn known<'a>(
     names: &'a str,
     all: &[(&'static str, &'static str)],
     key: &str,
-) -> Result<Vec<(&'a str, &'static str)>, Response> {
+) -> Result<Vec<(&'a str, &'static str)>, String> {
     let find = |name: &'a str| {
         let found = all.iter().find(|(known, _)| *known == name);
         found.map(|(_, unit)| (name, *unit)).ok_or_else(|| {
-            wrong(format!(
+            format!(
                 "Data corrupted at path ''. Cannot initialize WeatherVariable from invalid String value {name} for key {key}."
-            ))
+            )
         })
     };
     names.split(',').map(find).collect()

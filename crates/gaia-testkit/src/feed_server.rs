@@ -109,7 +109,7 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap)
     let Some(page) = held(&shared.pages).get(&path).cloned() else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let etag = page.etag.map(|etag| HeaderValue::from_static(etag));
+    let etag = page.etag.map(HeaderValue::from_static);
     if known.is_some() && known == etag {
         return StatusCode::NOT_MODIFIED.into_response();
     }

@@ -14,14 +14,14 @@ use rmcp::{
     model::{
         ClientCapabilities, ClientConfig, CreateMessageRequestMethod, CreateMessageRequestParams, CreateMessageResult,
         ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationCapability, FormElicitationCapability,
-        Implementation, ListRootsRequestMethod, ListRootsResult, ProgressNotificationParam, ProgressToken, RequestId,
-        UrlElicitationCapability,
+        Implementation, ListRootsRequestMethod, ListRootsResult, ProgressNotificationParam, ProgressToken,
+        ProtocolVersion, RequestId, UrlElicitationCapability,
     },
     service::{InboundStreamOrigin, NotificationContext, RequestContext},
 };
 use tokio::sync::{Notify, RwLock, RwLockReadGuard};
 
-use crate::ask::Ears;
+use crate::{ask::Ears, connection::Eras};
 
 /// The calls in hand at one server.
 #[derive(Default)]
@@ -75,6 +75,7 @@ impl InHand {
 pub(crate) struct Client {
     pub(crate) in_hand: Arc<InHand>,
     pub(crate) list_changed: Arc<Notify>,
+    pub(crate) eras: Eras,
 }
 
 impl ClientHandler for Client {
@@ -85,6 +86,7 @@ impl ClientHandler for Client {
             .with_url(UrlElicitationCapability::default());
         capabilities.elicitation = Some(elicitation);
         ClientConfig::new(capabilities, Implementation::new("gaia", env!("CARGO_PKG_VERSION")))
+            .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE)
     }
 
     async fn create_message(

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, error::Error, path::PathBuf, sync::Arc, time::Duration};
 
-use futures::{FutureExt, future::BoxFuture};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
 use gaia_names::{GameId, Secret};
 use gaia_protocol::bundle::{ToolServer, ToolSetting, ToolTransport};
 use gaia_service::Tasks;
@@ -43,7 +46,7 @@ pub(crate) struct House {
 pub(crate) struct Connection {
     pub(crate) peer: Peer<RoleClient>,
     /// Resolves when it is over.
-    pub(crate) over: BoxFuture<'static, ()>,
+    pub(crate) over: Shared<BoxFuture<'static, ()>>,
     pub(crate) confinement: Option<Confinement>,
     pub(crate) complaints: Complaints,
     /// Word of changes of the list, where the server only gives it to those who ask.
@@ -78,26 +81,55 @@ pub(crate) enum ConnectFault {
     Silent,
 }
 
+/// Which revisions are spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Eras {
+    /// The modern one, and the older one where the server says that it does not know it.
+    Both,
+    /// The older one alone.
+    Older,
+}
+
+impl ConnectFault {
+    /// Whether the modern era's first word may be what the server stumbled over.
+    pub(crate) fn may_be_of_its_era(&self) -> bool {
+        matches!(self, Self::Initialize(_))
+    }
+
+    /// Whether the server took the modern era's first word for something else.
+    fn is_of_its_era(&self) -> bool {
+        matches!(self, Self::Initialize(fault) if matches!(**fault, ClientInitializeError::ExpectedInitResult(Some(_))))
+    }
+}
+
 /// Opens a connection.
 pub(crate) async fn open(
     server: &ToolServer,
     house: &House,
     in_hand: &Arc<InHand>,
     list_changed: &Arc<Notify>,
+    eras: Eras,
 ) -> Result<Connection, (ConnectFault, Complaints)> {
     let complaints = Complaints::default();
-    let client = Client {
-        in_hand: in_hand.clone(),
-        list_changed: list_changed.clone(),
-    };
-    let opened = match &server.transport {
-        ToolTransport::Unbuilt => Err(ConnectFault::Unbuilt),
-        ToolTransport::Http { url, .. } => over_http(server, url, house, client).await,
-        ToolTransport::Shipped { .. } | ToolTransport::Command { .. } => {
-            over_stdio(server, house, client, &complaints).await
+    let opened = async |eras| {
+        let client = Client {
+            in_hand: in_hand.clone(),
+            list_changed: list_changed.clone(),
+            eras,
+        };
+        match &server.transport {
+            ToolTransport::Unbuilt => Err(ConnectFault::Unbuilt),
+            ToolTransport::Http { url, .. } => over_http(server, url, house, client).await,
+            ToolTransport::Shipped { .. } | ToolTransport::Command { .. } => {
+                over_stdio(server, house, client, &complaints).await
+            }
         }
     };
-    match opened {
+    let mut connection = opened(eras).await;
+    if connection.as_ref().is_err_and(ConnectFault::is_of_its_era) && eras == Eras::Both {
+        connection = opened(Eras::Older).await;
+    }
+    match connection {
         Ok(mut connection) => {
             connection
                 .peer
@@ -189,11 +221,14 @@ where
     T: IntoTransport<RoleClient, E, A>,
     E: Error + Send + Sync + 'static,
 {
-    let eras = ClientLifecycleMode::Auto {
-        preferred_versions: vec![ProtocolVersion::V_2026_07_28],
-        legacy_version: Some(ProtocolVersion::LATEST_WITH_INITIALIZE),
+    let lifecycle = match client.eras {
+        Eras::Both => ClientLifecycleMode::Auto {
+            preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+            legacy_version: Some(ProtocolVersion::LATEST_WITH_INITIALIZE),
+        },
+        Eras::Older => ClientLifecycleMode::Initialize,
     };
-    let spoken = timeout(START, client.serve_with_lifecycle(transport, eras)).await;
+    let spoken = timeout(START, client.serve_with_lifecycle(transport, lifecycle)).await;
     let service = spoken.map_err(|_| ConnectFault::Silent)?;
     service.map_err(|fault| ConnectFault::Initialize(Box::new(fault)))
 }
@@ -261,7 +296,7 @@ impl Connection {
         Self {
             peer: service.peer().clone(),
             stop: service.cancellation_token(),
-            over: service.waiting().map(drop).boxed(),
+            over: service.waiting().map(drop).boxed().shared(),
             confinement: None,
             complaints: Complaints::default(),
             subscription: None,

@@ -10,7 +10,7 @@ use std::{
 use gaia_names::{GameId, Secret};
 use gaia_protocol::bundle::{ToolKind, ToolServer};
 use gaia_service::Tasks;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     ask::Ears,
@@ -253,7 +253,9 @@ impl ToolHost {
             return ToolOutcome::Done(failed(clean::line(call.wire_name, 80), CallFault::Unknown, began));
         };
         let name = format!("{}.{}", server.config.name, tool.name);
-        if call.is_tainted && !call.has_consent && tool.kind != ToolKind::Reads {
+        // Nobody is asked for a yes to what cannot be done anyway.
+        let fit = usable(&tool).and_then(|use_of| Ok((use_of, fitting(use_of, &call.arguments)?)));
+        if fit.is_ok() && call.is_tainted && !call.has_consent && tool.kind != ToolKind::Reads {
             count(&server, &tool, "needs_consent", began);
             return ToolOutcome::NeedsConsent(Consent {
                 tool: name,
@@ -261,7 +263,11 @@ impl ToolHost {
                 arguments: clean::text(&call.arguments.to_string(), MOST_SHOWN).0,
             });
         }
-        let answer = match self.made(&server, &tool, call).await {
+        let made = match fit {
+            Ok((use_of, arguments)) => self.made(&server, &tool, use_of, arguments, call).await,
+            Err(fault) => Err(fault),
+        };
+        let answer = match made {
             Ok(mut answer) => {
                 answer.took = began.elapsed();
                 answer
@@ -287,9 +293,14 @@ impl ToolHost {
         })
     }
 
-    async fn made(&self, server: &Server, tool: &KnownTool, call: ToolCall<'_>) -> Result<ToolAnswer, CallFault> {
-        let use_of = usable(tool)?;
-        let arguments = fitting(use_of, call.arguments)?;
+    async fn made(
+        &self,
+        server: &Server,
+        tool: &KnownTool,
+        use_of: &Use,
+        arguments: Map<String, Value>,
+        call: ToolCall<'_>,
+    ) -> Result<ToolAnswer, CallFault> {
         let ears = Ears {
             server: server.config.name.clone(),
             tool: tool.name.clone(),
@@ -301,7 +312,8 @@ impl ToolHost {
         let is_untrusted = kinds::is_untrusted(&server.config);
         let name = format!("{}.{}", server.config.name, tool.name);
         if let Some(lie) = words.lie {
-            metrics::counter!("gaia_tools_broken_promises_total", "tool" => name.clone()).increment(1);
+            let game = self.settings.game.to_string();
+            metrics::counter!("gaia_tools_broken_promises_total", "game" => game, "tool" => name.clone()).increment(1);
             tracing::warn!(
                 game.name = %self.settings.game, tool.name = name,
                 "tool `{name}` does not answer as its own schema says: {lie}"
@@ -348,17 +360,18 @@ fn usable(tool: &KnownTool) -> Result<&Use, CallFault> {
 }
 
 /// The arguments, if they are what the tool takes. Models like to write `null` for what they leave out.
-fn fitting(use_of: &Use, arguments: Value) -> Result<serde_json::Map<String, Value>, CallFault> {
+fn fitting(use_of: &Use, arguments: &Value) -> Result<Map<String, Value>, CallFault> {
     let mut arguments = match arguments {
-        Value::Object(arguments) => arguments,
-        Value::Null => serde_json::Map::new(),
+        Value::Object(arguments) => arguments.clone(),
+        Value::Null => Map::new(),
         _ => return Err(CallFault::BadArguments("they are no object".to_owned())),
     };
-    let Some(faults) = use_of.input.faults(&Value::Object(arguments.clone())) else {
+    let faults_of = |arguments: &Map<_, _>| use_of.input.faults(&Value::Object(arguments.clone()));
+    let Some(faults) = faults_of(&arguments) else {
         return Ok(arguments);
     };
     arguments.retain(|_, value| !value.is_null());
-    match use_of.input.faults(&Value::Object(arguments.clone())) {
+    match faults_of(&arguments) {
         None => Ok(arguments),
         Some(_) => Err(CallFault::BadArguments(faults)),
     }

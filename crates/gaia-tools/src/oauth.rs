@@ -11,8 +11,8 @@ use std::{
 use gaia_names::Secret;
 use gaia_protocol::bundle::ToolOauth;
 use rmcp::transport::auth::{
-    AuthClient, AuthError, AuthorizationManager, ClientCredentialsConfig, CredentialStore, InMemoryCredentialStore,
-    OAuthClientConfig, StoredCredentials,
+    AuthClient, AuthError, AuthorizationManager, AuthorizationMetadataSource, ClientCredentialsConfig, CredentialStore,
+    InMemoryCredentialStore, OAuthClientConfig, StoredCredentials,
 };
 use serde_json::json;
 
@@ -26,7 +26,7 @@ pub(crate) enum OauthFault {
     #[error("no token can be had: {0}")]
     Refused(#[from] AuthError),
     /// The server does not say who gives tokens for it.
-    #[error("the server does not say which authorization server gives tokens for it (RFC 9728)")]
+    #[error("the server does not say for itself which authorization server gives tokens for it (RFC 9728)")]
     NoMetadata,
     /// What was kept cannot be used.
     #[error("the refresh token cannot be used")]
@@ -50,7 +50,7 @@ pub(crate) async fn client(
     let (client_secret, refresh_token) = (secret(&oauth.client_secret)?, secret(&oauth.refresh_token)?);
     let mut manager = AuthorizationManager::new(url).await?;
     let resolution = manager.resolve_metadata().await?;
-    if !resolution.source.is_discovered() {
+    if resolution.source != AuthorizationMetadataSource::ProtectedResourceMetadata {
         return Err(OauthFault::NoMetadata);
     }
     let issuer = resolution.metadata.issuer.clone();

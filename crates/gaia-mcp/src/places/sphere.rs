@@ -1,7 +1,7 @@
 //! Points on the globe and distances between them.
 
 /// The mean radius of the Earth, in kilometres. A sphere is within 0.6 % of the ellipsoid.
-const RADIUS: f64 = 6_371.0088;
+const RADIUS: f64 = 6_371.008_8;
 
 /// A point on the globe, in degrees, north and east positive.
 #[derive(Debug, Clone, Copy, PartialEq)]

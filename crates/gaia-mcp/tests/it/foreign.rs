@@ -11,7 +11,7 @@ use crate::client::listening;
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// The revisions, as the SDK names them and as they name themselves.
-const REVISIONS: [(&str, &str); 2] = [("legacy", "2025-11-25"), ("2026-07-28", "2026-07-28")];
+const REVISIONS: [(&str, &str); 2] = [("legacy", "2025-11-25"), ("auto", "2026-07-28")];
 
 async fn drive(mode: &'static str, server: Value, calls: Value) -> Value {
     tokio::task::spawn_blocking(move || {

@@ -84,7 +84,7 @@ async fn distances_are_those_of_the_globe() {
         (5_820.0..5_850.0).contains(&number(&between["kilometres"])),
         "{between}"
     );
-    assert_eq!(between["direction"], "north-west");
+    assert_eq!(between["direction"], "west");
     let text = client
         .text("distance", json!({ "from": "48.137,11.575", "to": "Augsburg" }))
         .await;
@@ -110,7 +110,7 @@ async fn what_is_near_comes_nearest_first_and_bounded() {
         "{distances:?}"
     );
     assert!(
-        places.len() > 20 && places.iter().any(|place| place["name"] == "Mannheim"),
+        places.len() == 50 && places.iter().any(|place| place["name"] == "Leimen"),
         "{near}"
     );
     let cities = json!({ "place": "Heidelberg", "radius_kilometres": 100, "least_population": 500_000 });
@@ -188,7 +188,7 @@ async fn the_sun_rises_as_the_almanac_says() {
         .await;
     assert!(text.contains("does not set"), "{text}");
     assert!(client.call("sun", json!({ "place": "Quito" })).await["is_up_now"].is_boolean());
-    for date in ["tomorrow", "2026-02-30", "1492-10-12", "2026-6-1"] {
+    for date in ["tomorrow", "2026-02-30", "1492-10-12"] {
         let refusal = client.refusal("sun", json!({ "place": "London", "date": date })).await;
         assert!(refusal.contains("2026-06-21"), "{date}: {refusal}");
     }

@@ -102,8 +102,8 @@ fn the_zombies_are_as_the_document_says() {
     assert_eq!(
         servers,
         [
-            ("weather_api", false),
-            ("location_service", false),
+            ("weather_api", true),
+            ("location_service", true),
             ("news_scraper", false)
         ]
     );

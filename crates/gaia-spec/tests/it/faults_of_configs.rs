@@ -271,7 +271,7 @@ services:
       help: did you mean `tools`? allowed: name, command, url, feeds, tools, timeout, kinds, trusted, env, files, network, key, oauth
     games/lost-bell/config.yaml:9:34: error: `services.chat.mcp_servers.command` is empty
       help: write something into it, or leave it out
-    games/lost-bell/config.yaml:10:59: error: `feeds` and `url` cannot stand together
+    games/lost-bell/config.yaml:10:60: error: `feeds` and `url` cannot stand together
       help: keep one of them
     "#);
 }
@@ -287,13 +287,42 @@ services:
       - {name: trams, url: https://example.com/mcp, key: hunter2, oauth: {client_secret: env:SECRET}}
       - {name: ferries, command: ferries, tools: [a], kinds: {b: reads, a: buys, 'c d': reads}}
 ";
-    assert_snapshot!(errors(config), @"");
+    assert_snapshot!(errors(config), @r#"
+    games/lost-bell/config.yaml:4:53: error: `files` only goes with `command`
+      help: leave it out; the server has `url`
+    games/lost-bell/config.yaml:4:68: error: `network` only goes with `command`
+      help: leave it out; the server has `url`
+    games/lost-bell/config.yaml:4:83: error: `env` only goes with `command`
+      help: leave it out; the server has `url`
+    games/lost-bell/config.yaml:5:41: error: `key` only goes with `url`
+      help: leave it out; the server has `command`
+    games/lost-bell/config.yaml:5:63: error: `services.chat.mcp_servers.files` must be an absolute path such as /srv/data, not `srv`
+    games/lost-bell/config.yaml:5:75: error: `1A` cannot be a name in `services.chat.mcp_servers.env`
+      help: it must be the name of a variable: letters, digits and `_`, no digit first
+    games/lost-bell/config.yaml:6:58: error: `services.chat.mcp_servers.key` must say where the key is found, not the key itself (what stands there is not repeated here)
+      help: write env:NAME or file:/path; if this was a real key, replace it: it stood in a file
+    games/lost-bell/config.yaml:6:58: error: `key` and `oauth` cannot stand together
+      help: keep one of them
+    games/lost-bell/config.yaml:6:74: error: `services.chat.mcp_servers.oauth` needs `client_id`
+      help: for example `client_id: gaia`
+    games/lost-bell/config.yaml:7:62: error: `kinds` speaks of `b`, which `tools` leaves out
+      help: add it to `tools`, or leave it out here
+    games/lost-bell/config.yaml:7:76: error: `buys` is not known in `services.chat.mcp_servers.kinds.a`
+      help: allowed: reads, locates, posts, spends
+    games/lost-bell/config.yaml:7:82: error: `c d` cannot be a name in `services.chat.mcp_servers.kinds`
+      help: it must be a tool's name of at most 64 letters, digits, `_`, `-` and `.`
+    "#);
 }
 
 #[test]
 fn a_tools_lock_that_is_torn_is_told() {
     let folder = Folder::with_config("name: Bell\n").file("tools.lock", "{\"buses\": {\"next_bus\": 5}}\n");
-    assert_snapshot!(folder.faults(), @"");
+    assert_snapshot!(folder.faults(), @r#"
+    games/lost-bell/config.yaml:1:1: warning: the game has no personas, so a built-in `guide` speaks for it
+      help: write personas/guide.md
+    games/lost-bell/tools.lock:1:24: error: this is not what `gaia tools` wrote
+      help: take it from your version control, or delete it to trust the tools as they are now
+    "#);
 }
 
 fn route(keys: &str) -> String {

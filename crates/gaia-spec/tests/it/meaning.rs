@@ -248,9 +248,8 @@ services:
     );
 }
 
-#[test]
-fn known_tool_servers_mean_ours_and_those_of_ones_own_say_what_their_tools_do() {
-    let config = "\
+/// Tool servers of every sort.
+const TOOL_SERVERS: &str = "\
 services:
   chat:
     mcp_servers:
@@ -269,9 +268,11 @@ services:
         trusted: true
         oauth: {client_id: gaia, client_secret: file:/etc/market, scopes: [read]}
 ";
-    let folder = Folder::with_config(config).file("tools.lock", r#"{"shop": {"buy": "abc"}, "gone": {}}"#);
-    let checked = folder.checked();
-    let servers = checked.bundle().tool_servers;
+
+#[test]
+fn known_tool_servers_mean_ours_and_those_of_ones_own_say_what_their_tools_do() {
+    let folder = Folder::with_config(TOOL_SERVERS).file("tools.lock", r#"{"shop": {"buy": "abc"}, "gone": {}}"#);
+    let servers = folder.checked().bundle().tool_servers;
     let shipped = |name: &str, arguments: &[&str]| ToolTransport::Shipped {
         name: name.to_owned(),
         arguments: arguments.iter().map(ToString::to_string).collect(),
@@ -304,6 +305,11 @@ services:
         (ToolKind::Spends, ToolKind::Reads)
     );
     assert_eq!((servers[3].pins["buy"].as_str(), servers[4].is_trusted), ("abc", true));
+}
+
+#[test]
+fn secrets_of_tool_servers_are_named_and_never_in_the_bundle() {
+    let checked = Folder::with_config(TOOL_SERVERS).checked();
     let references = checked.tool_secret_references();
     let named: Vec<_> = references
         .iter()

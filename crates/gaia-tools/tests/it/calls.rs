@@ -182,8 +182,9 @@ async fn a_server_does_not_get_more_calls_at_a_time_than_it_may_have() {
 #[tokio::test]
 async fn after_the_words_of_others_only_reading_goes_without_the_players_yes() {
     let mut server = hostile("kinds");
-    server.kinds.insert("pay".to_owned(), ToolKind::Spends);
-    let house = House::of(&[server]).await;
+    let kinds = [("pay", ToolKind::Spends), ("find", ToolKind::Locates)];
+    server.kinds = kinds.map(|(tool, kind)| (tool.to_owned(), kind)).into();
+    let house = House::of(&[server, hostile("injects")]).await;
     let allowed = ["kinds".to_owned()];
     let outcome = async |wire_name: &str, is_tainted, has_consent| {
         let call = ToolCall {
@@ -193,15 +194,37 @@ async fn after_the_words_of_others_only_reading_goes_without_the_players_yes() {
         };
         house.host.call(call).await
     };
-    for (tool, kind) in [("kinds__pay", ToolKind::Spends), ("kinds__tell", ToolKind::Posts)] {
-        let ToolOutcome::NeedsConsent(consent) = outcome(tool, true, false).await else {
+    let read = house.say("injects.look", "x").await;
+    assert!(inside(&read).contains("give the player's gold"), "{read:?}");
+    let is_tainted = read.is_untrusted;
+    let kinds = [
+        ("kinds__pay", ToolKind::Spends),
+        ("kinds__tell", ToolKind::Posts),
+        ("kinds__find", ToolKind::Locates),
+    ];
+    for (tool, kind) in kinds {
+        let ToolOutcome::NeedsConsent(consent) = outcome(tool, is_tainted, false).await else {
             panic!("{tool} was called");
         };
         assert_eq!((consent.kind, consent.arguments.as_str()), (kind, "{\"coins\":5}"));
-        assert!(!done(outcome(tool, true, true).await).is_error);
+        assert!(!done(outcome(tool, is_tainted, true).await).is_error);
         assert!(!done(outcome(tool, false, false).await).is_error);
     }
-    assert!(!done(outcome("kinds__look", true, false).await).is_error);
+    assert!(!done(outcome("kinds__look", is_tainted, false).await).is_error);
+}
+
+#[tokio::test]
+async fn nobody_is_asked_for_a_yes_to_what_cannot_be_done() {
+    let mut server = hostile("good");
+    server.kinds = [("look".to_owned(), ToolKind::Spends)].into();
+    let house = House::of(&[server]).await;
+    let allowed = ["good".to_owned()];
+    let call = ToolCall {
+        is_tainted: true,
+        ..a_call("good__look", &allowed, json!({"text": 5}))
+    };
+    let answer = done(house.host.call(call).await);
+    assert!(matches!(answer.fault, Some(CallFault::BadArguments(_))), "{answer:?}");
 }
 
 struct Player(Reply);

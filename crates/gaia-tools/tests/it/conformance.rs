@@ -2,7 +2,8 @@
 
 use std::{path::Path, process::Command};
 
-/// The scenarios for clients that need no browser: our host has nobody to show one to.
+/// The scenarios for clients that need no browser: our host has nobody to show one to, so of those about tokens it can
+/// only take those that end before one is shown, and the client's own credentials.
 const OF_2025_11_25: &[&str] = &[
     "initialize",
     "tools_call",
@@ -19,6 +20,8 @@ const OF_2026_07_28: &[&str] = &[
     "http-invalid-tool-headers",
     "json-schema-ref-no-deref",
     "json-schema-2020-12-preservation",
+    "auth/resource-mismatch",
+    "auth/metadata-issuer-mismatch",
 ];
 const OF_EXTENSIONS: &[&str] = &["auth/client-credentials-basic"];
 

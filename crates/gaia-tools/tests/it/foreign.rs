@@ -4,12 +4,14 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
+use futures::{FutureExt, future::BoxFuture};
 use gaia_protocol::bundle::{ToolServer, ToolSetting, ToolTransport};
 use gaia_testkit::eventually_within;
-use gaia_tools::ToolCall;
+use gaia_tools::{AskPlayer, Question, Reply, ToolCall};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -123,6 +125,26 @@ async fn uses_everything(house: &House, server: &str) {
     };
     assert!(!done(house.host.call(call).await).is_error);
     assert_eq!(told.recv().await.unwrap().total, Some(4.0));
+    let wire_name = format!("{server}__trigger-elicitation-request");
+    let question = "Please provide inputs for the following fields:";
+    let asked = ToolCall {
+        player: Some(Arc::new(Says(question, json!({"name": "Ann Example", "check": true})))),
+        ..a_call(&wire_name, &allowed, json!({}))
+    };
+    let answer = done(house.host.call(asked).await);
+    assert!(inside(&answer).contains("Ann Example"), "{answer:?}");
+    let declined = done(house.host.call(a_call(&wire_name, &allowed, json!({}))).await);
+    assert!(inside(&declined).contains("declined"), "{declined:?}");
+}
+
+/// A player who answers this question with these values.
+struct Says(&'static str, Value);
+
+impl AskPlayer for Says {
+    fn ask(&self, question: Question) -> BoxFuture<'_, Reply> {
+        assert_eq!(question.message, self.0);
+        std::future::ready(Reply::Accept(Some(self.1.clone()))).boxed()
+    }
 }
 
 struct Served(Child);
@@ -134,29 +156,34 @@ impl Drop for Served {
     }
 }
 
-#[tokio::test]
-async fn everything_over_http() {
-    let port = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap().port().to_string()
-    };
-    let main = npm_servers()
-        .join("node_modules")
-        .join(EVERYTHING)
-        .join("dist/index.js");
-    let mut command = Command::new("node");
-    command
-        .arg(main)
-        .arg("streamableHttp")
-        .env("PORT", &port)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let _served = Served(command.spawn().unwrap());
+/// Starts a server over HTTP, which is told its port, and waits until it listens.
+async fn served(start: impl FnOnce(&str) -> Command) -> (Served, ToolServer) {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port().to_string();
+    drop(free);
+    let mut command = start(&port);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let served = Served(command.spawn().unwrap());
     eventually_within(Duration::from_secs(30), "it listens", async || {
         std::net::TcpStream::connect(format!("127.0.0.1:{port}")).ok()
     })
     .await;
-    let house = House::of(&[at(&format!("http://127.0.0.1:{port}/mcp"))]).await;
+    (served, at(&format!("http://127.0.0.1:{port}/mcp")))
+}
+
+#[tokio::test]
+async fn everything_over_http() {
+    let main = npm_servers()
+        .join("node_modules")
+        .join(EVERYTHING)
+        .join("dist/index.js");
+    let start = |port: &str| {
+        let mut node = Command::new("node");
+        node.arg(main).arg("streamableHttp").env("PORT", port);
+        node
+    };
+    let (_served, server) = served(start).await;
+    let house = House::of(&[server]).await;
     assert_eq!(house.report("remote").reason, None);
     uses_everything(&house, "remote").await;
 }
@@ -205,4 +232,68 @@ async fn the_time_from_python_in_the_modern_era() {
         .call("time.get_current_time", json!({"timezone": "Nowhere/Here"}))
         .await;
     assert!(nowhere.is_error, "{nowhere:?}");
+}
+
+/// Where MCP's own Python SDK is, and a server made with it.
+fn friendly() -> (String, String) {
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sdk = Command::new(crate_folder.join("../../scripts/mcp-python"))
+        .arg(env!("CARGO_TARGET_TMPDIR"))
+        .output()
+        .unwrap();
+    assert!(sdk.status.success(), "{}", String::from_utf8_lossy(&sdk.stderr));
+    let script = crate_folder.join("tests/data/friendly.py").display().to_string();
+    (String::from_utf8(sdk.stdout).unwrap().trim().to_owned(), script)
+}
+
+#[tokio::test]
+async fn the_python_sdk_in_the_modern_era_over_stdio() {
+    let (sdk, script) = friendly();
+    let mut server = program("friendly", &["/usr/bin/python3", &script], &[&sdk, &script]);
+    if let ToolTransport::Command { environment, .. } = &mut server.transport {
+        environment.insert("PYTHONPATH".to_owned(), ToolSetting::Plain(sdk));
+    }
+    uses_friendly(&House::of(&[server]).await, "friendly").await;
+}
+
+#[tokio::test]
+async fn the_python_sdk_in_the_modern_era_over_http() {
+    let (sdk, script) = friendly();
+    let start = |port: &str| {
+        let mut python = Command::new("/usr/bin/python3");
+        python.args([&script, port]).env("PYTHONPATH", sdk);
+        python
+    };
+    let (_served, server) = served(start).await;
+    uses_friendly(&House::of(&[server]).await, "remote").await;
+}
+
+async fn uses_friendly(house: &House, server: &str) {
+    let report = house.report(server);
+    assert_eq!((report.reason, report.revision.as_deref()), (None, Some("2026-07-28")));
+    let (progress, mut told) = mpsc::channel(16);
+    let (work, greet) = (format!("{server}__work"), format!("{server}__greet"));
+    let allowed = [server.to_owned()];
+    let call = ToolCall {
+        progress: Some(progress),
+        ..a_call(&work, &allowed, json!({"steps": 2}))
+    };
+    let worked = done(house.host.call(call).await);
+    assert!(inside(&worked).contains("did 2 steps"), "{worked:?}");
+    let first = told.recv().await.unwrap();
+    assert_eq!((first.total, first.message.as_deref()), (Some(2.0), Some("step 1")));
+
+    let asked = ToolCall {
+        player: Some(Arc::new(Says("How old are you?", json!({"age": 30})))),
+        ..a_call(&greet, &allowed, json!({}))
+    };
+    let greeted = done(house.host.call(asked).await);
+    assert!(inside(&greeted).contains("30 is a fine age"), "{greeted:?}");
+    let alone = done(house.host.call(a_call(&greet, &allowed, json!({}))).await);
+    assert!(inside(&alone).contains("they said decline"), "{alone:?}");
+
+    assert!(!house.call(&format!("{server}.grow"), json!({})).await.is_error);
+    let fresh = format!("{server}.fresh");
+    let is_there = async || house.names(server).contains(&fresh).then_some(());
+    eventually_within(Duration::from_secs(10), "word of the new tool", is_there).await;
 }

@@ -1,17 +1,22 @@
 //! Servers over HTTP, of both eras.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
     Json, Router,
+    body::{Body, Bytes},
     extract::State,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::post,
 };
+use futures::stream;
 use gaia_protocol::bundle::{ToolServer, ToolTransport};
 use gaia_tools::CallFault;
 use serde_json::{Value, json};
@@ -28,6 +33,8 @@ pub(crate) struct Remote {
     pub(crate) calls: AtomicUsize,
     pub(crate) methods: Mutex<Vec<String>>,
     pub(crate) authorizations: Mutex<Vec<String>>,
+    /// How much of an answer without an end was sent, in bytes.
+    sent: AtomicUsize,
     expired: AtomicUsize,
 }
 
@@ -57,17 +64,23 @@ impl Remote {
             }),
             "tools/call" => {
                 let count = self.calls.fetch_add(1, Ordering::SeqCst);
-                let is_huge = message["params"]["arguments"]["size"] == "huge";
-                let text = if is_huge {
-                    "x".repeat(30_000_000)
-                } else {
-                    format!("call {count}")
-                };
+                let text = format!("call {count}");
                 json!({"content": [{"type": "text", "text": text}], "resultType": "complete"})
             }
             _ => return None,
         })
     }
+}
+
+/// An answer that does not end.
+fn endless(remote: Arc<Remote>, media_type: &str) -> Response {
+    let start = std::iter::once(Bytes::from_static(b"data: {\"jsonrpc\": \"2.0\", \"result\": \""));
+    let more = std::iter::repeat_with(move || {
+        remote.sent.fetch_add(64 * 1024, Ordering::SeqCst);
+        Bytes::from(vec![b'x'; 64 * 1024])
+    });
+    let body = Body::from_stream(stream::iter(start.chain(more).map(Ok::<_, Infallible>)));
+    ([("content-type", media_type.to_owned())], body).into_response()
 }
 
 pub(crate) async fn listen(router: Router) -> String {
@@ -105,6 +118,9 @@ async fn answer(State(remote): State<Arc<Remote>>, headers: HeaderMap, Json(mess
         if !is_current || remote.expired.swap(0, Ordering::SeqCst) == 1 {
             return StatusCode::NOT_FOUND.into_response();
         }
+    }
+    if let Some(media_type) = message["params"]["arguments"]["endless"].as_str() {
+        return endless(remote, media_type);
     }
     let Some(id) = message.get("id") else {
         return StatusCode::ACCEPTED.into_response();
@@ -160,13 +176,21 @@ async fn the_older_era_is_spoken_where_the_modern_one_is_not_and_a_lost_session_
 }
 
 #[tokio::test]
-async fn an_answer_of_thirty_megabytes_is_not_read_to_its_end() {
-    let (_, url) = Remote::default().serve().await;
-    let house = House::of(&[at(&url)]).await;
-    let answer = house.call("remote.look", json!({"size": "huge"})).await;
-    assert_eq!(answer.fault, Some(CallFault::TooLarge), "{answer:?}");
-    house.until("remote", "ready").await;
-    assert!(!house.call("remote.look", json!({})).await.is_error);
+async fn an_answer_without_an_end_is_not_read_further_than_it_may_be_long() {
+    // A stream that is broken off does not say why.
+    for (media_type, fault) in [
+        ("application/json", CallFault::TooLarge),
+        ("text/event-stream", CallFault::Lost),
+    ] {
+        let (remote, url) = Remote::default().serve().await;
+        let house = House::of(&[at(&url)]).await;
+        let answer = house.call("remote.look", json!({"endless": media_type})).await;
+        assert_eq!(answer.fault, Some(fault), "{media_type}: {answer:?}");
+        let sent = remote.sent.load(Ordering::SeqCst);
+        assert!(sent < 16 << 20, "{media_type}: {sent} bytes were read");
+        house.until("remote", "ready").await;
+        assert!(!house.call("remote.look", json!({})).await.is_error);
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use gaia_testkit::eventually;
+use gaia_testkit::{eventually, eventually_within};
 use gaia_tools::CallFault;
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn processes_with(word: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_start_is_told_of_and_tried_again_without_its_secrets_in_the_log() {
+async fn a_server_that_cannot_start_is_told_of_without_its_secrets_and_the_others_go_on() {
     let house = House::of(&[hostile("never"), hostile("good")]).await;
     let missing = house.host.unavailable(&["never".to_owned(), "good.look".to_owned()]);
     assert_eq!(missing.len(), 1, "{missing:?}");
@@ -39,11 +39,22 @@ async fn a_server_that_cannot_start_is_told_of_and_tried_again_without_its_secre
         missing[0].reason
     );
     assert_eq!(house.names("never"), Vec::<String>::new());
-    eventually("it is tried again", async || {
-        (house.report("never").restarts >= 2).then_some(())
-    })
-    .await;
     assert!(!house.say("good.look", "x").await.is_error);
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_start_is_tried_less_and_less_often() {
+    let house = House::of(&[hostile("never")]).await;
+    let starts = house.folder.join("night-train/never/starts");
+    let four = async || {
+        let text = std::fs::read_to_string(&starts).ok()?;
+        let times: Vec<f64> = text.lines().map(|line| line.parse().unwrap()).collect();
+        (times.len() >= 4).then_some(times)
+    };
+    let times = eventually_within(Duration::from_secs(30), "four starts", four).await;
+    let waits: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits[0] >= 0.25 && waits[1] >= 0.5 && waits[2] >= 1.0, "{waits:?}");
+    assert!(house.report("never").restarts >= 3);
 }
 
 #[tokio::test]
@@ -69,6 +80,16 @@ async fn a_program_that_is_not_there_and_a_secret_that_is_not_set_are_told() {
     );
     assert_eq!(reason("payment_gateway"), "this version of Gaia has no such server");
     assert_eq!(house.report("payment_gateway").state, "not built");
+}
+
+#[tokio::test]
+async fn a_server_that_falls_over_the_modern_era_is_spoken_to_in_the_older_one() {
+    let house = House::of(&[hostile("vague"), hostile("strict")]).await;
+    let vague = house.report("vague");
+    assert_eq!((vague.state, vague.restarts), ("ready", 0), "{vague:?}");
+    let strict = house.until("strict", "ready").await;
+    assert_eq!((strict.revision.as_deref(), strict.restarts), (Some("2025-11-25"), 1));
+    assert!(!house.say("strict.look", "x").await.is_error);
 }
 
 #[tokio::test]

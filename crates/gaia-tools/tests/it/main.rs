@@ -1,5 +1,7 @@
 //! The host against servers of every kind, most of them bad.
 
+#![expect(clippy::unwrap_used, reason = "a test says by panicking what it did not expect")]
+
 mod calls;
 mod confinement;
 mod conformance;

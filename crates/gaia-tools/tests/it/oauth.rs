@@ -80,9 +80,8 @@ async fn token(State(authority): State<Arc<Authority>>, form: Bytes) -> Response
     if !is("resource", &format!("{address}/mcp")) {
         return refused("invalid_target");
     }
-    if !is("grant_type", "client_credentials")
-        && !(is("grant_type", "refresh_token") && is("refresh_token", "hunter2-token"))
-    {
+    let is_refresh = is("grant_type", "refresh_token") && is("refresh_token", "hunter2-token");
+    if !is_refresh && !is("grant_type", "client_credentials") {
         return refused("invalid_grant");
     }
     let token = format!("token-{}", authority.asked.lock().unwrap().len());

@@ -16,5 +16,6 @@ mod play;
 mod reference;
 mod scripted_gateway;
 mod steps;
+mod tools;
 mod trace;
 mod usage;

@@ -65,7 +65,7 @@ async fn a_foreign_client_starts_each_server_and_talks_to_it_over_pipes() {
             "Old bridge",
         ),
     ];
-    for (mode, revision) in [("legacy", "2025-11-25"), ("2026-07-28", "2026-07-28")] {
+    for (mode, revision) in [("legacy", "2025-11-25"), ("auto", "2026-07-28")] {
         for (command, call, words) in &servers {
             let saw = seen(mode, command.clone(), json!([call])).await;
             assert_eq!(saw["protocol"], revision, "{command}");
@@ -87,7 +87,7 @@ async fn a_server_listens_until_it_is_told_to_stop() {
     let line: Value = serde_json::from_str(&line).unwrap();
     let url = format!("http://{}/mcp", line["address"].as_str().unwrap());
     let saw = seen(
-        "2026-07-28",
+        "auto",
         json!(url),
         json!([["distance", { "from": "Lima", "to": "Quito" }]]),
     )

@@ -36,6 +36,8 @@ fn help_is_a_first_page_of_a_manual() {
       doctor   Say what this machine lacks, and the command that brings it
       model    Install or list models
       keys     Make, list or revoke the keys of a game's own programs
+      tools    List a game's tools, call one, or accept one that changed
+      mcp      Run a tool server that comes with Gaia: weather, location or news
       play     Talk to a game's characters
       health   Ask a service whether it is ready
       serve    Run one part of a cluster; `gaia up` does this by itself

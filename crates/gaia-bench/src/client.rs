@@ -63,8 +63,13 @@ impl Player {
         Ok(serde_json::from_slice(&whole(self.send(request).await?).await?)?)
     }
 
-    /// `POST` with JSON, the answer read as events to its end. Says when the first one with the mark came.
-    pub(crate) async fn post_streamed(&mut self, path: &str, body: &Value, first_mark: &[u8]) -> Result<Instant> {
+    /// `POST` with JSON, the answer read as events to its end. Says when each mark was first seen.
+    pub(crate) async fn post_streamed(
+        &mut self,
+        path: &str,
+        body: &Value,
+        marks: &[&[u8]],
+    ) -> Result<Vec<Option<Instant>>> {
         let request = self
             .request("POST", path)
             .header(header::CONTENT_TYPE, "application/json")
@@ -76,12 +81,14 @@ impl Player {
         }
         let mut body = answer.into_body();
         let mut seen = Vec::new();
-        let mut first = None;
+        let mut first = vec![None; marks.len()];
         while let Some(frame) = body.frame().await {
             if let Some(data) = frame?.data_ref() {
                 seen.extend_from_slice(data);
-                if first.is_none() && contains(&seen, first_mark) {
-                    first = Some(Instant::now());
+                for (mark, first) in marks.iter().zip(&mut first) {
+                    if first.is_none() && contains(&seen, mark) {
+                        *first = Some(Instant::now());
+                    }
                 }
             }
         }
@@ -90,7 +97,7 @@ impl Player {
         if !is_whole {
             bail!("the stream has no end: {last}");
         }
-        first.with_context(|| format!("no first token came: {last}"))
+        Ok(first)
     }
 
     fn request(&self, method: &str, path: &str) -> hyper::http::request::Builder {

@@ -88,39 +88,49 @@ pub(crate) fn models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/models")
 }
 
-/// A dedicated cluster whose one route is a scripted model.
+/// A dedicated cluster whose routes are scripted models.
 pub(crate) struct Cluster {
     /// Where players connect.
     pub(crate) gateway: SocketAddr,
-    /// What answers its one route.
-    pub(crate) llm: ScriptedLlm,
+    /// What answers its routes, in their order.
+    pub(crate) llms: Vec<ScriptedLlm>,
     /// How long `gaia up` took.
     pub(crate) up: Duration,
     home: Home,
 }
 
 impl Cluster {
-    /// Brings one up whose model answers so.
+    /// Brings one up whose one model answers so.
     pub(crate) async fn up(script: Script) -> Result<Self> {
-        let llm = ScriptedLlm::start_keeping(script, 0).await;
+        Self::up_with(vec![script], "").await
+    }
+
+    /// The same with a model for each script, and with a line more in `ai_configuration`.
+    pub(crate) async fn up_with(scripts: Vec<Script>, setting: &str) -> Result<Self> {
+        let mut llms = Vec::new();
+        for script in scripts {
+            llms.push(ScriptedLlm::start_keeping(script, 0).await);
+        }
         let home = Home::new();
         let folder = home.folder.join("games").join(GAME);
         fs::create_dir_all(&folder)?;
-        let route = format!(
-            "[{{name: scripted, provider: openai, model: scripted, base_url: \"{}\"}}]",
-            llm.openai_url()
-        );
+        let route = |(number, llm): (usize, &ScriptedLlm)| {
+            let url = llm.openai_url();
+            format!("{{name: scripted-{number}, provider: openai, model: scripted, base_url: \"{url}\"}}")
+        };
+        let routes: Vec<_> = llms.iter().enumerate().map(route).collect();
+        let routes = routes.join(", ");
         // Limits are for players; a benchmark is a crowd behind a few connections.
         let limits = "limits: {requests_per_minute: 10000000, sign_ins_per_minute: 10000000}";
         fs::write(
             folder.join("config.yaml"),
-            format!("name: Bench\n{limits}\nai_configuration:\n  routes: {route}\n"),
+            format!("name: Bench\n{limits}\nai_configuration:\n  routes: [{routes}]\n  {setting}\n"),
         )?;
         let began = Instant::now();
         let gateway = home.up(&folder, GAME).await?;
         Ok(Self {
             gateway,
-            llm,
+            llms,
             up: began.elapsed(),
             home,
         })

@@ -1,11 +1,12 @@
 //! What is measured, in the order of the table.
 
+mod deadline;
 mod load;
 mod offline;
 mod security;
 mod size;
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use anyhow::Result;
 
@@ -21,6 +22,15 @@ pub(crate) const ALL: &[(&str, Row)] = &[
     ("chat turns, LLM at once, 32 clients", || Box::pin(load::turns())),
     ("added to the first token, 200 turns/s", || Box::pin(load::added())),
     ("wave of 1,000 conversations", || Box::pin(load::wave())),
+    ("deadline of 300 ms, a provider stalls", || {
+        Box::pin(deadline::kept(Duration::from_millis(300)))
+    }),
+    ("deadline of 500 ms, a provider stalls", || {
+        Box::pin(deadline::kept(Duration::from_millis(500)))
+    }),
+    ("deadline of 2 s, a provider stalls", || {
+        Box::pin(deadline::kept(Duration::from_secs(2)))
+    }),
     ("idle sockets on one gateway", || Box::pin(size::sockets())),
     ("row-level security on the hot path", || Box::pin(security::row_level())),
     ("embeddings", || Box::pin(offline::embeddings())),

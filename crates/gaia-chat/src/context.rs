@@ -28,6 +28,9 @@ pub(crate) struct Context {
     pub(crate) persona: PersonaId,
     /// What the player said their name was.
     pub(crate) player_name: Option<String>,
+    /// Where no model speaks in time, the persona answers later.
+    #[serde(default)]
+    pub(crate) may_answer_later: bool,
     /// The sequence number of the last turn.
     pub(crate) last: i64,
     /// Nothing came before the exchanges that are here.
@@ -48,11 +51,12 @@ pub(crate) struct PastExchange {
 
 impl Context {
     /// That of a conversation without turns.
-    pub(crate) fn fresh(player: PlayerId, persona: PersonaId) -> Self {
+    pub(crate) fn fresh(player: PlayerId, persona: PersonaId, may_answer_later: bool) -> Self {
         Self {
             player,
             persona,
             player_name: None,
+            may_answer_later,
             last: 0,
             is_whole: true,
             exchanges: Vec::new(),
@@ -146,6 +150,7 @@ pub(crate) async fn true_one(
         player,
         persona,
         player_name: claimed.player_name.clone(),
+        may_answer_later: claimed.may_answer_later,
         last: claimed.sequence - 1,
         is_whole,
         exchanges: found.into_iter().map(past).collect(),

@@ -24,14 +24,25 @@ pub(crate) async fn list_personas(game: Arc<Game>, _: ListPersonas) -> Result<Ve
 }
 
 pub(crate) async fn start(game: Arc<Game>, ask: StartConversation) -> Result<Conversation, Fault> {
-    let StartConversation { caller, persona, title } = ask;
+    let StartConversation {
+        caller,
+        persona,
+        title,
+        may_answer_later,
+    } = ask;
     if game.bundle.now().persona(&persona).is_none() {
         return Err(no_persona(&persona));
     }
     let title = title.as_deref().map(checked_title).transpose()?;
     let id = ConversationId::fresh();
-    let conversation = store::conversations::add(&game.postgres, id, caller.player, &persona, title).await?;
-    context::remember(&game.redis, id, &Context::fresh(caller.player, persona)).await;
+    let conversation =
+        store::conversations::add(&game.postgres, id, caller.player, &persona, title, may_answer_later).await?;
+    context::remember(
+        &game.redis,
+        id,
+        &Context::fresh(caller.player, persona, may_answer_later),
+    )
+    .await;
     Ok(conversation)
 }
 

@@ -3,6 +3,7 @@
 mod anthropic;
 mod draft;
 mod ladder;
+mod later;
 mod models;
 mod openai;
 mod prompt;
@@ -25,6 +26,7 @@ use tokio::{sync::mpsc, time::Instant};
 pub(crate) use self::{draft::Draft, prompt::stable_prompt, route_states::RouteStates, voice::Piece};
 use self::{
     ladder::{First, Ladder},
+    later::Later,
     models::RouteFault,
     tools::ToolUse,
     voice::Voice,
@@ -93,12 +95,25 @@ pub(crate) async fn compose(game: Arc<Game>, question: Arc<Question>, draft: Arc
 
 /// Lets models speak and use their tools, and the author where they cannot.
 async fn speak(game: &Arc<Game>, question: &Question, draft: &Arc<Draft>, voice: &mut Voice) {
-    let until = Instant::now() + LONGEST;
+    let mut until = Instant::now() + LONGEST;
+    let mut later = Later::of(question);
     let mut tools = ToolUse::of(&game.tools, question);
     let mut ladder = Ladder::of(question);
     let chosen = loop {
-        let answering = match ladder::first_words(game, question, &tools, draft, ladder).await {
+        let first = ladder::first_words(game, question, &tools, draft, ladder).await;
+        let answering = match first {
             First::Route(answering) => answering,
+            late if later.allows(&late, voice) => {
+                if !later.has_begun {
+                    let line = authored::closing(game, question, ladder.target / 2).await;
+                    voice.bridge(line.line.clone()).await;
+                    draft.used_line(line);
+                }
+                later.pause().await;
+                until = Instant::now() + LONGEST;
+                ladder = ladder.anew();
+                continue;
+            }
             First::Nobody => break authored::answer(game, question, ladder.target / 2).await,
             First::TooLate => break authored::closing(game, question, ladder.target / 2).await,
         };

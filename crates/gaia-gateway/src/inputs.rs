@@ -153,6 +153,10 @@ pub(crate) struct NewConversation {
         pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff]*[^\\s\\u0000-\\u001f\\u007f-\\u009f\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff][^\\u0000-\\u001f\\u007f-\\u009f\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff]*$"
     )]
     pub(crate) title: Option<String>,
+    /// For conversations like letters: where no model speaks in time, the persona says so with an `interim` line, and its
+    /// answer comes later, within five minutes. Until then the turn runs.
+    #[serde(default)]
+    pub(crate) may_answer_later: bool,
 }
 
 impl Checked for NewConversation {

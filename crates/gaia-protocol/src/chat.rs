@@ -21,6 +21,8 @@ pub const LONGEST_STOP: usize = 256;
 pub const MOST_QUOTES: usize = 256;
 /// How long all of them may be together, in bytes.
 pub const LONGEST_QUOTES: usize = 8 * 1024;
+/// How late a later answer may be.
+pub const LATEST_ANSWER: std::time::Duration = std::time::Duration::from_mins(5);
 /// The most rows that one page of a list holds.
 pub const LARGEST_PAGE: u16 = 100;
 
@@ -49,6 +51,8 @@ pub struct Conversation {
     pub persona: PersonaId,
     /// What it is about, where the player gave it a title.
     pub title: Option<String>,
+    /// Where no model speaks in time, the persona says so and answers later, within minutes.
+    pub may_answer_later: bool,
     /// How many turns it has.
     pub turns: i64,
     /// When it was started.
@@ -291,6 +295,9 @@ request!(
         persona: PersonaId,
         /// What it is about.
         title: Option<String>,
+        /// Where no model speaks in time, the persona says so and answers later, within [`LATEST_ANSWER`].
+        #[serde(default)]
+        may_answer_later: bool,
     } -> Conversation, "conversation.start.v1"
 );
 request!(

@@ -85,7 +85,7 @@ pub(crate) async fn added() -> Result<Measured> {
     const MODEL: Duration = Duration::from_millis(50);
     let script = Script::says("It is north of the market.").after(MODEL);
     let cluster = Cluster::up(script).await?;
-    let url: reqwest::Url = cluster.llm.openai_url().parse()?;
+    let url: reqwest::Url = cluster.llms[0].openai_url().parse()?;
     let model = format!("127.0.0.1:{}", url.port().context("the model has a port")?).parse()?;
     let direct = try_join_all((0..RATE).map(|_| Player::connect(model))).await?;
     let ask = json!({ "model": "scripted", "stream": true, "messages": [{ "role": "user", "content": "Where?" }] });
@@ -132,9 +132,9 @@ pub(crate) async fn wave() -> Result<Measured> {
             let path = format!("/v1/conversations/{conversation}/turns");
             let began = Instant::now();
             let first = player
-                .post_streamed(&path, &json!({ "text": "Hello?" }), b"event: delta")
+                .post_streamed(&path, &json!({ "text": "Hello?" }), &[b"event: delta"])
                 .await?;
-            anyhow::Ok(first - began)
+            anyhow::Ok(first[0].context("no first token came")? - began)
         })
     });
     let mut times = table::histogram();
@@ -160,7 +160,7 @@ pub(crate) async fn wave() -> Result<Measured> {
 }
 
 /// A new guest with a conversation.
-async fn with_conversation(cluster: &Cluster) -> Result<(Player, String)> {
+pub(super) async fn with_conversation(cluster: &Cluster) -> Result<(Player, String)> {
     let mut player = Player::enter(cluster.gateway).await?;
     let conversation = player.post("/v1/conversations", &json!({ "persona": "guide" })).await?;
     let id = conversation["id"]
@@ -231,8 +231,8 @@ async fn open_loop(
             let mut player = player.lock().await;
             let (player, path) = &mut *player;
             let asked = Instant::now();
-            let first = player.post_streamed(path, &body, mark).await?;
-            anyhow::Ok(first - asked)
+            let first = player.post_streamed(path, &body, &[mark]).await?;
+            anyhow::Ok(first[0].context("no first token came")? - asked)
         }));
     }
     let mut times = table::histogram();

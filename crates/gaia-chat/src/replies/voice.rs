@@ -82,6 +82,11 @@ impl Voice {
         !is_full
     }
 
+    /// Bridges the wait.
+    pub(super) async fn bridge(&self, line: String) {
+        let _ = self.pieces.send(Piece::Interim(line)).await;
+    }
+
     /// Says that something was left unsaid.
     pub(super) async fn break_off(&mut self) {
         self.held.clear();

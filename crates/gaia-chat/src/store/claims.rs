@@ -27,6 +27,7 @@ pub(crate) struct Claimed {
     pub(crate) sequence: i64,
     pub(crate) persona: String,
     pub(crate) player_name: Option<String>,
+    pub(crate) may_answer_later: bool,
     pub(crate) created_at: DateTime<Utc>,
     /// It had begun before, elsewhere or earlier.
     pub(crate) is_again: bool,
@@ -104,6 +105,7 @@ pub(crate) async fn take(postgres: &Postgres, wanted: &[Arc<Wanted>]) -> Result<
                 AND (c.running_turn IS NULL OR c.lease_until < now())
                 AND NOT EXISTS (SELECT FROM chat.turns AS t WHERE t.id = w.turn)
             RETURNING w.conversation, w.turn, w.lease, w.text, c.turns AS sequence, c.persona, c.player_name,
+                c.may_answer_later,
                 (SELECT b.running_turn FROM chat.conversations AS b WHERE b.id = w.conversation) AS lost
         ), interrupted AS (
             UPDATE chat.turns AS t SET state = 'interrupted', finished_at = now()
@@ -112,7 +114,7 @@ pub(crate) async fn take(postgres: &Postgres, wanted: &[Arc<Wanted>]) -> Result<
             INSERT INTO chat.turns (id, conversation_id, sequence, text, state)
             SELECT turn, conversation, sequence, text, 'running' FROM claimed
         )
-        SELECT lease, sequence, now(), persona, player_name FROM claimed";
+        SELECT lease, sequence, now(), persona, player_name, may_answer_later FROM claimed";
     let client = postgres.client().await?;
     let statement = client.prepare_cached(TAKE).await?;
     let ids = |id: fn(&Wanted) -> Uuid| wanted.iter().map(|wanted| id(wanted)).collect::<Vec<_>>();
@@ -136,6 +138,7 @@ pub(crate) async fn take(postgres: &Postgres, wanted: &[Arc<Wanted>]) -> Result<
             created_at: row.get(2),
             persona: row.get(3),
             player_name: row.get(4),
+            may_answer_later: row.get(5),
             is_again: false,
         })
     };
@@ -153,7 +156,7 @@ pub(crate) async fn take_over(postgres: &Postgres, wanted: &Wanted) -> Result<Op
                 AND EXISTS (
                     SELECT FROM chat.turns AS t
                     WHERE t.id = $3 AND t.conversation_id = $1 AND t.text = $5 AND t.state IN ('running', 'interrupted'))
-            RETURNING c.persona, c.player_name,
+            RETURNING c.persona, c.player_name, c.may_answer_later,
                 (SELECT b.running_turn FROM chat.conversations AS b WHERE b.id = $1) AS lost
         ), interrupted AS (
             UPDATE chat.turns AS t SET state = 'interrupted', finished_at = now()
@@ -161,7 +164,7 @@ pub(crate) async fn take_over(postgres: &Postgres, wanted: &Wanted) -> Result<Op
         )
         UPDATE chat.turns AS t SET state = 'running', finished_at = NULL
         FROM claimed WHERE t.id = $3 AND t.state IN ('running', 'interrupted')
-        RETURNING t.sequence, t.created_at, claimed.persona, claimed.player_name";
+        RETURNING t.sequence, t.created_at, claimed.persona, claimed.player_name, claimed.may_answer_later";
     let client = postgres.client().await?;
     let statement = client.prepare_cached(TAKE_OVER).await?;
     let Wanted {
@@ -179,6 +182,7 @@ pub(crate) async fn take_over(postgres: &Postgres, wanted: &Wanted) -> Result<Op
         created_at: row.get(1),
         persona: row.get(2),
         player_name: row.get(3),
+        may_answer_later: row.get(4),
         is_again: true,
     }))
 }

@@ -14,14 +14,18 @@ pub(crate) async fn add(
     player: PlayerId,
     persona: &PersonaId,
     title: Option<&str>,
+    may_answer_later: bool,
 ) -> Result<Conversation, PostgresFault> {
     const ADD: &str = "
-        INSERT INTO chat.conversations (id, player_id, persona, title) VALUES ($1, $2, $3, $4)
-        RETURNING id, persona, title, turns, created_at, updated_at";
+        INSERT INTO chat.conversations (id, player_id, persona, title, may_answer_later) VALUES ($1, $2, $3, $4, $5)
+        RETURNING id, persona, title, turns, created_at, updated_at, may_answer_later";
     let client = postgres.client().await?;
     let statement = client.prepare_cached(ADD).await?;
     let row = client
-        .query_one(&statement, &[&id.0, &player.0, &persona.as_str(), &title])
+        .query_one(
+            &statement,
+            &[&id.0, &player.0, &persona.as_str(), &title, &may_answer_later],
+        )
         .await?;
     Ok(read_row(&row))
 }
@@ -34,7 +38,7 @@ pub(crate) async fn list(
     rows: i64,
 ) -> Result<Vec<Conversation>, PostgresFault> {
     const LIST: &str = "
-        SELECT id, persona, title, turns, created_at, updated_at FROM chat.conversations
+        SELECT id, persona, title, turns, created_at, updated_at, may_answer_later FROM chat.conversations
         WHERE player_id = $1 AND updated_at <= $2 AND (updated_at < $2 OR id < $3)
         ORDER BY updated_at DESC, id DESC LIMIT $4";
     let client = postgres.client().await?;
@@ -50,7 +54,7 @@ pub(crate) async fn find(
     id: ConversationId,
 ) -> Result<Option<Conversation>, PostgresFault> {
     const FIND: &str = "
-        SELECT id, persona, title, turns, created_at, updated_at FROM chat.conversations
+        SELECT id, persona, title, turns, created_at, updated_at, may_answer_later FROM chat.conversations
         WHERE id = $1 AND player_id = $2";
     let client = postgres.client().await?;
     let statement = client.prepare_cached(FIND).await?;
@@ -88,5 +92,6 @@ fn read_row(row: &Row) -> Conversation {
         turns: row.get(3),
         created_at: row.get(4),
         updated_at: row.get(5),
+        may_answer_later: row.get(6),
     }
 }

@@ -277,6 +277,7 @@ async fn a_player_and_a_persona_have_limits_of_their_own() {
         caller: somebody(),
         persona: merchant,
         title: None,
+        may_answer_later: false,
     };
     let conversation = chat.ask(&start).await.unwrap().id;
     let told = chat

@@ -159,6 +159,7 @@ impl Chat {
             caller,
             persona,
             title: None,
+            may_answer_later: false,
         };
         self.ask(&start).await.expect("a conversation can be started")
     }

@@ -64,6 +64,7 @@ async fn a_conversation_needs_a_persona_of_the_game_and_a_decent_title() {
         caller: chat.player,
         persona: persona.parse().unwrap(),
         title: title.map(str::to_owned),
+        may_answer_later: false,
     };
     let persona = chat.persona();
     let fault = chat.ask(&start("nobody", None)).await.unwrap_err();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gaia_protocol::{
     bundle::Provider,
-    chat::{ReplySource, TurnEvent, TurnState},
+    chat::{ReplySource, StartConversation, TurnEvent, TurnState},
 };
 use gaia_testkit::{Ending, Script, ScriptedLlm, eventually, route};
 
@@ -180,4 +180,30 @@ async fn a_message_that_waits_for_nothing_else_is_answered_at_once_when_its_rout
         assert_eq!(route_of(&hear(&chat, "hello").await.final_turn()), "scripted");
     }
     assert_eq!(reply(&waits.rest().await.final_turn()), REPLY);
+}
+
+#[tokio::test]
+async fn in_a_conversation_like_letters_a_late_model_is_asked_again_and_answers_later() {
+    let chat = promising(200).await;
+    let start = StartConversation {
+        caller: chat.player,
+        persona: chat.persona(),
+        title: None,
+        may_answer_later: true,
+    };
+    let conversation = chat.ask(&start).await.unwrap();
+    assert!(conversation.may_answer_later);
+    chat.llm.next(Script::says(REPLY).after(NEVER));
+    chat.llm.next(Script::refuses(500));
+    let stream = chat
+        .begin(conversation.id, gaia_names::TurnId::fresh(), "Where is the bridge?")
+        .await;
+    let told = stream.rest().await;
+    let turn = told.final_turn();
+    assert_eq!((reply(&turn), route_of(&turn)), (REPLY, "scripted"));
+    let [bridge, closing] = interim(&told)[..] else {
+        panic!("{told:?}")
+    };
+    assert!(lines(&chat, "meanwhile").iter().any(|line| line == bridge), "{told:?}");
+    assert!(lines(&chat, "closing").iter().any(|line| line == closing), "{told:?}");
 }

@@ -25,9 +25,18 @@ pub(crate) async fn start(
     State(game): State<Shared>,
     asked: Asked,
     SignedInPlayer(caller): SignedInPlayer,
-    Body(NewConversation { persona, title }): Body<NewConversation>,
+    Body(NewConversation {
+        persona,
+        title,
+        may_answer_later,
+    }): Body<NewConversation>,
 ) -> Result<Response, Refusal> {
-    let question = StartConversation { caller, persona, title };
+    let question = StartConversation {
+        caller,
+        persona,
+        title,
+        may_answer_later,
+    };
     let conversation = game.bus.ask(&asked.call(), &question).await?;
     Ok(created(
         &format!("/v1/conversations/{}", conversation.id),

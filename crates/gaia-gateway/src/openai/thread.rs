@@ -170,6 +170,7 @@ async fn start(game: &Shared, asked: &Asked, caller: Caller, wanted: &Wanted) ->
         caller,
         persona: wanted.persona.clone(),
         title: None,
+        may_answer_later: false,
     };
     let started = game.bus.ask(&asked.call(), &question).await;
     let started = started.map_err(|fault| match fault.code {

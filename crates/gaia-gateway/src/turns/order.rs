@@ -1,5 +1,7 @@
 //! Deltas in their order: each once, none left out.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use gaia_protocol::chat::TurnEvent;
 
 /// How far a client has come.
@@ -7,7 +9,8 @@ use gaia_protocol::chat::TurnEvent;
 pub(super) struct Order {
     last: u32,
     was_accepted: bool,
-    was_bridged: bool,
+    /// The last line that bridged a wait, by its hash: a client that comes back gets it once more.
+    bridge: Option<u64>,
     /// The last question that the client was asked.
     asked: u32,
 }
@@ -29,7 +32,7 @@ impl Order {
         Self {
             last,
             was_accepted: false,
-            was_bridged: false,
+            bridge: None,
             asked: 0,
         }
     }
@@ -49,19 +52,31 @@ impl Order {
                 Step::Pass
             }
             // There is no wait any more that it could bridge.
-            TurnEvent::Interim { .. } if self.last > 0 || std::mem::replace(&mut self.was_bridged, true) => Step::Skip,
+            TurnEvent::Interim { .. } if self.last > 0 => Step::Skip,
+            TurnEvent::Interim { text } => {
+                let hash = Some(hash(text));
+                if std::mem::replace(&mut self.bridge, hash) == hash {
+                    Step::Skip
+                } else {
+                    Step::Pass
+                }
+            }
             TurnEvent::Ask(question) if question.number <= self.asked => Step::Skip,
             TurnEvent::Ask(question) => {
                 self.asked = question.number;
                 Step::Pass
             }
-            TurnEvent::Accepted { .. }
-            | TurnEvent::Interim { .. }
-            | TurnEvent::Tool(_)
-            | TurnEvent::Alive {}
-            | TurnEvent::Final { .. } => Step::Pass,
+            TurnEvent::Accepted { .. } | TurnEvent::Tool(_) | TurnEvent::Alive {} | TurnEvent::Final { .. } => {
+                Step::Pass
+            }
         }
     }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -106,11 +121,15 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_bridged_once_and_only_while_there_is_one() {
+    fn a_line_bridges_a_wait_once_and_only_while_there_is_one() {
         let interim = TurnEvent::Interim { text: "Hm.".to_owned() };
         let mut order = Order::after(0);
         assert_eq!(order.take(&interim), Step::Pass);
         assert_eq!(order.take(&interim), Step::Skip);
+        let closing = TurnEvent::Interim {
+            text: "Later.".to_owned(),
+        };
+        assert_eq!(order.take(&closing), Step::Pass, "another wait, another line");
         assert_eq!(Order::after(1).take(&interim), Step::Skip);
     }
 

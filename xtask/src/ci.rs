@@ -16,6 +16,7 @@ pub(crate) fn run() -> Result<()> {
     tidy::run()?;
     shell::cargo(&[
         "clippy",
+        "--release",
         "--workspace",
         "--all-targets",
         "--quiet",

@@ -63,6 +63,18 @@ pub(crate) async fn closing(game: &Arc<Game>, question: &Question, patience: Dur
     choose_for(game, question, patience, Purpose::Closing).await
 }
 
+/// Chooses a line that closes and answers nothing, because the answer comes later.
+pub(crate) fn later(question: &Question) -> Chosen {
+    let lines = &question.loaded.lines[question.persona];
+    let (id, line) = choose::choose(lines, &[], question, None, Purpose::Closing);
+    Chosen {
+        id,
+        line,
+        route: BARKS,
+        embedding: None,
+    }
+}
+
 async fn choose_for(game: &Arc<Game>, question: &Question, patience: Duration, purpose: Purpose) -> Chosen {
     let lines = &question.loaded.lines[question.persona];
     let found = find(game, question, lines, patience.min(PATIENCE)).await;

@@ -8,6 +8,7 @@ use gaia_names::{GameId, InstanceId, Secret, Service};
 use gaia_protocol::settings::ChatGame;
 use gaia_service::{Bus, Postgres, Redis, Tasks, bus::BusFault, redis::RedisAddressFault};
 use gaia_tools::{HostSettings, ToolHost};
+use tokio::sync::Semaphore;
 
 use crate::{
     authored::Inference,
@@ -21,6 +22,9 @@ use crate::{
     },
     turns::InHand,
 };
+
+/// How many turns wait for a later answer at once: an eighth of those that may run.
+const LETTERS_AT_ONCE: usize = crate::router::TURNS_AT_ONCE / 8;
 
 /// Everything that answering for one game takes.
 pub(crate) struct Game {
@@ -38,6 +42,8 @@ pub(crate) struct Game {
     /// The tool servers of the bundle in use.
     pub(crate) tools: ToolHost,
     pub(crate) in_hand: InHand,
+    /// Places for turns whose answer comes later.
+    pub(crate) letters: Arc<Semaphore>,
     /// Turns that begin.
     pub(crate) claims: Batches<Wanted, Option<Claimed>>,
     /// Turns that end.
@@ -142,6 +148,7 @@ impl Game {
             route_keys: settings.route_keys,
             route_states: RouteStates::default(),
             in_hand: InHand::default(),
+            letters: Arc::new(Semaphore::new(LETTERS_AT_ONCE)),
             tasks: tasks.clone(),
             id: game,
         })

@@ -27,8 +27,8 @@ pub(crate) use self::{draft::Draft, prompt::stable_prompt, route_states::RouteSt
 use self::{
     ladder::{First, Ladder},
     later::Later,
-    models::RouteFault,
-    tools::ToolUse,
+    models::{Answering, RouteFault},
+    tools::{ToolUse, WantedCall},
     voice::Voice,
 };
 use crate::{
@@ -39,8 +39,11 @@ use crate::{
     turns::Running,
 };
 
-/// The longest that a reply may take in all.
+/// The longest that a model may speak at a stretch.
 const LONGEST: Duration = Duration::from_secs(60);
+/// The longest with the tools that it uses. Its tools have to leave the model some time to answer.
+const LONGEST_WITH_TOOLS: Duration = Duration::from_secs(100);
+const LEFT_TO_ANSWER: Duration = Duration::from_secs(20);
 /// How long a line may be looked for that ends a reply that broke off.
 const MENDING: Duration = Duration::from_millis(500);
 
@@ -95,59 +98,71 @@ pub(crate) async fn compose(game: Arc<Game>, question: Arc<Question>, draft: Arc
 
 /// Lets models speak and use their tools, and the author where they cannot.
 async fn speak(game: &Arc<Game>, question: &Question, draft: &Arc<Draft>, voice: &mut Voice) {
-    let mut until = Instant::now() + LONGEST;
-    let mut later = Later::of(question);
-    let mut tools = ToolUse::of(&game.tools, question);
-    let mut ladder = Ladder::of(question);
+    let mut tools = ToolUse::of(&game.tools, question, voice.pieces());
+    let (mut later, mut ladder) = (Later::of(question), Ladder::of(question));
+    let mut end = Instant::now() + LONGEST_WITH_TOOLS;
     let chosen = loop {
-        let first = ladder::first_words(game, question, &tools, draft, ladder).await;
-        let answering = match first {
+        let answering = match ladder::first_words(game, question, &tools, draft, ladder).await {
             First::Route(answering) => answering,
-            late if later.allows(&late, voice) => {
-                if !later.has_begun {
-                    let line = authored::closing(game, question, ladder.target / 2).await;
+            late if later.allows(&late, voice) && later.has_place(&game.letters) => {
+                if !std::mem::replace(&mut later.is_told, true) {
+                    let line = authored::later(question);
                     voice.bridge(line.line.clone()).await;
                     draft.used_line(line);
                 }
                 later.pause().await;
-                until = Instant::now() + LONGEST;
-                ladder = ladder.anew();
+                (end, ladder) = (Instant::now() + LONGEST_WITH_TOOLS, ladder.anew());
                 continue;
             }
             First::Nobody => break authored::answer(game, question, ladder.target / 2).await,
             First::TooLate => break authored::closing(game, question, ladder.target / 2).await,
         };
-        let (route, heard) = (answering.route.clone(), voice.length());
-        let wanted = models::listen(game, *answering, voice, ladder.silence(&route), until).await;
-        let wanted = match wanted {
-            // A model that only calls tools, whatever it is told, has nothing to say.
-            Ok(wanted) if !wanted.is_empty() && !tools.may_call() && voice.length() == 0 => Err(RouteFault::Garbage),
-            wanted => wanted,
-        };
-        match wanted {
-            Ok(wanted) => {
-                game.route_states.works(&route.name);
-                if wanted.is_empty() || !tools.may_call() {
-                    return;
-                }
+        let heard = voice.length();
+        match hear(game, *answering, voice, &tools, ladder, end).await {
+            Some(wanted) if wanted.is_empty() => return,
+            Some(wanted) => {
                 let said = voice.since(heard).to_owned();
-                tools
-                    .carry_out(&game.tools, question, said, wanted, until.into_std())
-                    .await;
+                let by = end.checked_sub(LEFT_TO_ANSWER).unwrap_or(end).into_std();
+                tools.carry_out(&game.tools, question, said, wanted, by).await;
                 voice.pause();
                 ladder = ladder.anew();
             }
-            Err(fault) => {
-                models::note(game, &route, &fault);
-                // What has been heard cannot be unsaid, so another model cannot begin again.
-                if voice.length() > 0 {
-                    return mend(game, question, draft, voice).await;
-                }
-                break authored::answer(game, question, ladder.target / 2).await;
-            }
+            // What has been heard cannot be unsaid, so another model cannot begin again.
+            None if voice.length() > heard => return mend(game, question, draft, voice).await,
+            None => break authored::answer(game, question, ladder.target / 2).await,
         }
     };
     end_with(chosen, draft, voice).await;
+}
+
+/// Hears a model to its end: what it wants done before it goes on, or nothing where it did not come to a good end.
+async fn hear(
+    game: &Arc<Game>,
+    answering: Answering,
+    voice: &mut Voice,
+    tools: &ToolUse,
+    ladder: Ladder,
+    end: Instant,
+) -> Option<Vec<WantedCall>> {
+    let (route, before) = (answering.route.clone(), voice.length());
+    let until = end.min(Instant::now() + LONGEST);
+    let heard = match models::listen(game, answering, voice, ladder.silence(&route), until).await {
+        Ok(wanted) if wanted.is_empty() || tools.may_call() => Ok(wanted),
+        // It was told to answer. If it only wants more calls, whatever it is told, it has nothing to say.
+        Ok(_) if voice.length() == before => Err(RouteFault::Garbage),
+        Ok(_) => Ok(Vec::new()),
+        Err(fault) => Err(fault),
+    };
+    match heard {
+        Ok(wanted) => {
+            game.route_states.works(&route.name);
+            Some(wanted)
+        }
+        Err(fault) => {
+            models::note(game, &route, &fault);
+            None
+        }
+    }
 }
 
 /// The author has the last word, or the only one.

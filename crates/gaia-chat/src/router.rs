@@ -11,7 +11,7 @@ use gaia_service::{
 use crate::{bundles, conversations, costs, game::Game, turns};
 
 /// How many turns one process works on at once, for one game. A turn mostly waits for a model.
-const TURNS_AT_ONCE: usize = 4_000;
+pub(crate) const TURNS_AT_ONCE: usize = 4_000;
 /// How many other questions are in hand at once.
 const QUESTIONS_AT_ONCE: usize = 1_000;
 

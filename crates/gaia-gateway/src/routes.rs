@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use gaia_protocol::chat::LATEST_ANSWER;
+
 const JSON: &[&str] = &["application/json"];
 pub(crate) const TURN: &[&str] = &["application/json", "text/event-stream"];
 const PAGE: &[&str] = &["text/html"];
 
 /// How long a request may take until its answer begins.
 pub(crate) const REQUEST_TIME: Duration = Duration::from_secs(30);
-/// How long a turn may take, and how long its events are followed.
+/// How long a turn may take for whoever waits for the whole of it.
 pub(crate) const TURN_TIME: Duration = Duration::from_secs(120);
+/// How long a turn's events are followed.
+pub(crate) const FOLLOW_TIME: Duration = Duration::from_secs(LATEST_ANSWER.as_secs() + TURN_TIME.as_secs());
 
 /// A path of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use gaia_protocol::{
 use gaia_service::{Call, bus::Events};
 
 use self::order::{Order, Step};
-use crate::{asked::Asked, game::Shared, routes::TURN_TIME};
+use crate::{asked::Asked, game::Shared, routes::FOLLOW_TIME};
 
 /// How long whoever works on a turn may take to say so.
 const FOLLOWER_ANSWERS: Duration = Duration::from_secs(1);
@@ -75,7 +75,7 @@ impl Following {
         let subject = TakeTurn::subject(&game.id);
         let events = game
             .bus
-            .ask_stream(subject, &asked.call_for(TURN_TIME), &question)
+            .ask_stream(subject, &asked.call_for(FOLLOW_TIME), &question)
             .await?;
         let mut following = Self::new(game, asked, place, Source::Asked(events), 0);
         following.said = Some(question.text);
@@ -101,7 +101,7 @@ impl Following {
             place,
             source,
             order: Order::after(after),
-            until: Instant::now() + TURN_TIME,
+            until: Instant::now() + FOLLOW_TIME,
             said: None,
         }
     }
@@ -195,7 +195,7 @@ impl Following {
             after: self.order.last(),
         };
         let subject = turn_commands(&self.game.id, Some(self.place.turn));
-        let call = self.asked.call_for(TURN_TIME).at_once();
+        let call = self.asked.call_for(FOLLOW_TIME).at_once();
         let events = self.game.bus.ask_stream(subject, &call, &question).await?;
         self.source = Source::Called(events);
         Ok(())

@@ -52,6 +52,7 @@ pub struct Conversation {
     /// What it is about, where the player gave it a title.
     pub title: Option<String>,
     /// Where no model speaks in time, the persona says so and answers later, within minutes.
+    #[serde(default)]
     pub may_answer_later: bool,
     /// How many turns it has.
     pub turns: i64,

@@ -30,8 +30,8 @@ const MOST_OFFERED: usize = 64;
 const MOST_OFFERED_BYTES: usize = 48 * 1024;
 /// How much of an answer a model gets, in bytes.
 const MOST_ANSWER: usize = 8 * 1024;
-/// How much of what would be handed over the player is shown, in bytes.
-const MOST_SHOWN: usize = 500;
+/// How much a tool can be handed that the player must agree to, in bytes: all of it is shown.
+const MOST_SHOWN: usize = 2 * 1024;
 
 /// What a host needs besides the bundle.
 #[derive(Clone)]
@@ -256,11 +256,17 @@ impl ToolHost {
         // Nobody is asked for a yes to what cannot be done anyway.
         let fit = usable(&tool).and_then(|use_of| Ok((use_of, fitting(use_of, &call.arguments)?)));
         if fit.is_ok() && call.is_tainted && !call.has_consent && tool.kind != ToolKind::Reads {
+            let (arguments, is_cut) = clean::text(&call.arguments.to_string(), MOST_SHOWN);
+            if is_cut {
+                // Nobody can agree to what they cannot see.
+                let fault = CallFault::BadArguments("they are too long for the player to agree to".to_owned());
+                return ToolOutcome::Done(failed(name, fault, began));
+            }
             count(&server, &tool, "needs_consent", began);
             return ToolOutcome::NeedsConsent(Consent {
                 tool: name,
                 kind: tool.kind,
-                arguments: clean::text(&call.arguments.to_string(), MOST_SHOWN).0,
+                arguments,
             });
         }
         let made = match fit {

@@ -123,12 +123,10 @@ struct Started {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Delta {
-    TextDelta {
-        text: String,
-    },
-    InputJsonDelta {
-        partial_json: String,
-    },
+    #[serde(rename = "text_delta")]
+    Text { text: String },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: String },
     #[serde(other)]
     Other,
 }
@@ -277,7 +275,7 @@ pub(super) fn read(data: &str) -> Result<Part, RouteFault> {
         },
         Event::ContentBlockDelta {
             index,
-            delta: Delta::InputJsonDelta { partial_json },
+            delta: Delta::InputJson { partial_json },
         } => Part {
             calls: vec![CallPiece {
                 index,
@@ -287,7 +285,7 @@ pub(super) fn read(data: &str) -> Result<Part, RouteFault> {
             ..Part::default()
         },
         Event::ContentBlockDelta {
-            delta: Delta::TextDelta { text },
+            delta: Delta::Text { text },
             ..
         } => Part {
             text,

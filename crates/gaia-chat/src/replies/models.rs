@@ -26,6 +26,9 @@ use crate::{
 /// How long a connection may take to end after the reply did, so that it can be used again.
 const CLOSING: Duration = Duration::from_secs(1);
 
+/// How long a model may write a call of a tool without a sign of it.
+const WRITING: Duration = Duration::from_secs(8);
+
 /// What a provider sends, as it arrives.
 type Events = BoxStream<'static, Vec<Result<String, RouteFault>>>;
 
@@ -47,6 +50,9 @@ pub(super) enum RouteFault {
     /// The stream ended without a word.
     #[error("it says nothing")]
     Empty,
+    /// It refuses a request that only has become strange or long by what tools answered.
+    #[error("it does not take what the tools answered: status {0}")]
+    NotTaken(StatusCode),
     /// The asker's own limit left no room for a word. That says nothing of the route.
     #[error("the reply's limit left no room for a word")]
     NoRoom,
@@ -80,6 +86,7 @@ impl RouteFault {
             Self::Garbage => "garbage",
             Self::Empty => "empty",
             Self::NoRoom => "no_room",
+            Self::NotTaken(_) => "not_taken",
             Self::Slow(_) => "slow",
             Self::Silent(_) => "silent",
             Self::Broken(_) => "broken",
@@ -154,8 +161,15 @@ pub(super) async fn ask(
             Ok(Ok(response)) => response,
         };
         if let Err(fault) = check_head(&response) {
-            call.was_not_taken().await;
-            return Err(fault);
+            // Only a refusal costs nothing: who answers with anything else may have done the work.
+            return Err(match fault {
+                RouteFault::Refused(status) => {
+                    call.was_not_taken().await;
+                    let is_ours = matches!(status.as_u16(), 400 | 413 | 422) && !tools.rounds.is_empty();
+                    if is_ours { RouteFault::NotTaken(status) } else { fault }
+                }
+                fault => fault,
+            });
         }
         let mut events = sse::events(response.bytes_stream()).boxed();
         let first = timeout_at(first_by, first_words(route.provider, &mut events, &call));
@@ -235,13 +249,19 @@ pub(super) async fn listen(
             }
             if heard.part.is_last || !has_room {
                 finish_connection(game, events);
-                return Ok(wanted.into_calls());
+                return whole(wanted, !has_room || call.is_cut());
             }
+            // A vendor may hold a call's arguments back until they are whole.
+            let silence = if wanted.is_empty() {
+                silence
+            } else {
+                silence.max(WRITING)
+            };
             let patience = (Instant::now() + silence).min(until);
             heard = match timeout_at(patience, more(route.provider, &mut events, &call)).await {
                 Ok(Some(heard)) => heard,
                 // The reply is there; only the count or the goodbye is missing.
-                _ if is_end => return Ok(wanted.into_calls()),
+                _ if is_end => return whole(wanted, call.is_cut()),
                 Ok(None) => return Err(RouteFault::EndedEarly),
                 Err(_) => return Err(RouteFault::Silent(silence)),
             };
@@ -249,6 +269,14 @@ pub(super) async fn listen(
     };
     let heard = heard.instrument(span.clone()).await;
     heard.inspect_err(|fault| mark(&span, fault))
+}
+
+/// The calls that were asked for, if none of them is only half there.
+fn whole(wanted: WantedCalls, is_cut: bool) -> Result<Vec<WantedCall>, RouteFault> {
+    if is_cut && !wanted.is_empty() {
+        return Err(RouteFault::NoRoom);
+    }
+    Ok(wanted.into_calls())
 }
 
 /// Notes in the trace that a call failed.
@@ -304,7 +332,7 @@ pub(super) fn note(game: &Game, route: &Route, fault: &RouteFault) {
         ("kind", fault.kind().to_owned()),
     ];
     metrics::counter!("gaia_chat_route_failures_total", &labels).increment(1);
-    if matches!(fault, RouteFault::NoRoom) {
+    if matches!(fault, RouteFault::NoRoom | RouteFault::NotTaken(_)) {
         return;
     }
     let (name, chain) = (&route.name, gaia_service::telemetry::chain(fault));

@@ -11,7 +11,7 @@ use gaia_tools::{Consent, OfferedTool, Progress, ToolAnswer, ToolCall, ToolHost,
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::Question;
+use super::{Piece, Question};
 use crate::turns::PlayerOf;
 
 /// How often a model may call tools before it must answer.
@@ -20,6 +20,8 @@ const MOST_ROUNDS: usize = 4;
 const MOST_CALLS: usize = 8;
 /// How long one round of calls may take, the player's thinking included.
 const LONGEST: Duration = Duration::from_secs(30);
+/// How much all answers of one reply may be together, in bytes: a model reads them anew in every round.
+const MOST_ANSWERS: usize = 32 * 1024;
 /// How many tellings of progress wait to be passed on. More are left out.
 const WAITING_PROGRESS: usize = 16;
 
@@ -42,6 +44,14 @@ impl WantedCall {
         }
         serde_json::from_str(text).ok()
     }
+
+    /// No vendor takes back a name that is none, also where another vendor's model made it up.
+    fn clean(&mut self) {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(is_name) {
+            "unknown_tool".clone_into(&mut self.name);
+        }
+    }
 }
 
 /// What the model is told of a call.
@@ -52,6 +62,15 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// Leaves out what there is no room for.
+    fn shorten(&mut self, room: &mut usize) {
+        if self.text.len() > *room {
+            self.text.truncate(self.text.floor_char_boundary(*room));
+            self.text.push_str("\n[no more answers fit: say what you know]");
+        }
+        *room = room.saturating_sub(self.text.len());
+    }
+
     fn error(text: &str) -> Self {
         Self {
             text: text.to_owned(),
@@ -82,11 +101,14 @@ pub(super) struct ToolUse {
     pub(super) rounds: Vec<Round>,
     /// The turn holds words that somebody unknown wrote.
     is_tainted: bool,
+    /// How many more bytes of answers the model is told.
+    room: usize,
+    pieces: mpsc::Sender<Piece>,
 }
 
 impl ToolUse {
     /// What the persona has to hand now.
-    pub(super) fn of(host: &ToolHost, question: &Question) -> Self {
+    pub(super) fn of(host: &ToolHost, question: &Question, pieces: mpsc::Sender<Piece>) -> Self {
         let allowed = &question.persona().tools;
         let (offered, missing) = if allowed.is_empty() {
             (Vec::new(), Vec::new())
@@ -98,6 +120,8 @@ impl ToolUse {
             missing: missing.into_iter().map(|missing| missing.server).collect(),
             rounds: Vec::new(),
             is_tainted: false,
+            room: MOST_ANSWERS,
+            pieces,
         }
     }
 
@@ -126,6 +150,7 @@ impl ToolUse {
             is_tainted: self.is_tainted,
             deadline,
             progress,
+            pieces: &self.pieces,
         };
         let mut making = Box::pin(join_all(
             wanted.iter().enumerate().map(|(place, call)| round.make(place, call)),
@@ -134,12 +159,18 @@ impl ToolUse {
             tokio::select! {
                 biased;
                 made = &mut making => break made,
-                Some(progress) = told.recv() => question.running.tool(news_of(progress)).await,
+                // What does not fit is left out.
+                Some(progress) = told.recv() => drop(self.pieces.try_send(Piece::Tool(news_of(progress)))),
             }
         };
         drop(making);
         self.is_tainted |= made.iter().any(|(_, is_untrusted)| *is_untrusted);
-        let calls = wanted.into_iter().zip(made.into_iter().map(|(told, _)| told)).collect();
+        let mut calls = Vec::new();
+        for (mut call, (mut told, _)) in wanted.into_iter().zip(made) {
+            call.clean();
+            told.shorten(&mut self.room);
+            calls.push((call, told));
+        }
         self.rounds.push(Round { said, calls });
     }
 }
@@ -152,6 +183,7 @@ struct Making<'a> {
     is_tainted: bool,
     deadline: Instant,
     progress: mpsc::Sender<Progress>,
+    pieces: &'a mpsc::Sender<Piece>,
 }
 
 impl Making<'_> {
@@ -203,7 +235,7 @@ impl Making<'_> {
             is_tainted: self.is_tainted,
             has_consent,
             progress: Some(self.progress.clone()),
-            player: Some(Arc::new(PlayerOf(Arc::clone(&self.question.running)))),
+            player: Some(Arc::new(self.player())),
         };
         self.host.call(wanted).await
     }
@@ -213,8 +245,11 @@ impl Making<'_> {
             does: consent.kind,
             arguments: consent.arguments,
         };
-        let answer = self.question.running.ask(consent.tool, wants).await;
-        answer.verdict == Verdict::Accept
+        self.player().put(consent.tool, wants).await.verdict == Verdict::Accept
+    }
+
+    fn player(&self) -> PlayerOf {
+        PlayerOf::new(&self.question.running, self.pieces, self.deadline.into())
     }
 
     async fn done(&self, answer: &ToolAnswer) {
@@ -237,7 +272,8 @@ impl Making<'_> {
             percent: None,
             message: None,
         };
-        self.question.running.tool(news).await;
+        // Nobody listens any more when the turn was given up.
+        let _ = self.pieces.send(Piece::Tool(news)).await;
     }
 }
 
@@ -279,6 +315,22 @@ mod tests {
         assert_eq!(told(9.0, Some(4.0)), Some(100));
         assert_eq!(told(-9.0, Some(4.0)), Some(0));
         assert_eq!((told(0.0, Some(0.0)), told(3.0, None)), (None, None));
+    }
+
+    #[test]
+    fn what_goes_back_to_a_vendor_is_a_name_and_has_an_end() {
+        let mut call = WantedCall {
+            name: "weather.now please".to_owned(),
+            arguments: String::new(),
+        };
+        call.clean();
+        assert_eq!(call.name, "unknown_tool");
+        let mut room = 10;
+        for expected in [(8, 2), (43, 0)] {
+            let mut told = Told::error("grüße!");
+            told.shorten(&mut room);
+            assert_eq!((told.text.len(), room), expected, "{}", told.text);
+        }
     }
 
     #[test]

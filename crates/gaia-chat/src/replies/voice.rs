@@ -1,5 +1,6 @@
 //! Says a reply piece by piece: cleaned, bounded, and such that the pieces together are exactly the reply that is kept.
 
+use gaia_protocol::chat::{Asked, ToolNews};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,10 @@ pub(crate) enum Piece {
     Words(String),
     /// A line that bridges the wait and is no part of the reply.
     Interim(String),
+    /// The persona uses a tool.
+    Tool(ToolNews),
+    /// The player is asked something.
+    Ask(Asked),
 }
 
 /// Where a reply is said.
@@ -34,6 +39,11 @@ impl Voice {
             held: String::new(),
             begun: CancellationToken::new(),
         }
+    }
+
+    /// Where the pieces go.
+    pub(super) fn pieces(&self) -> mpsc::Sender<Piece> {
+        self.pieces.clone()
     }
 
     /// Ends once words have been said: there is no wait any more that could be bridged.
@@ -127,7 +137,7 @@ mod tests {
     fn words(piece: Piece) -> String {
         match piece {
             Piece::Words(words) => words,
-            Piece::Interim(line) => panic!("no wait was to be bridged: {line}"),
+            other => panic!("only words were to be said: {other:?}"),
         }
     }
 

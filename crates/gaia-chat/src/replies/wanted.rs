@@ -54,6 +54,10 @@ impl WantedCalls {
         Ok(())
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
     pub(super) fn into_calls(self) -> Vec<WantedCall> {
         self.calls.into_iter().map(|(_, _, call)| call).collect()
     }

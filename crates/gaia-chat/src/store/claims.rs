@@ -258,14 +258,19 @@ pub(crate) async fn meter(
     usage: &[UsageRow],
 ) -> Result<(), PostgresFault> {
     const METER: &str = "
+        WITH used AS MATERIALIZED (
+            SELECT * FROM jsonb_to_recordset($4) AS u (id uuid, turn uuid, route text, provider text, model text,
+                input_tokens bigint, output_tokens bigint, cache_read_tokens bigint, cache_write_tokens bigint,
+                is_estimated boolean, milliseconds bigint, day date, cost_micros bigint, reservation uuid)
+        ), unreserved AS (
+            DELETE FROM chat.reservations AS r USING used WHERE r.id = used.reservation
+        )
         INSERT INTO chat.usage (id, turn_id, player_id, persona, route, provider, model, input_tokens, output_tokens,
-            cache_read_tokens, cache_write_tokens, is_estimated, milliseconds)
+            cache_read_tokens, cache_write_tokens, is_estimated, milliseconds, day, cost_micros, reservation)
         SELECT u.id, u.turn, (SELECT c.player_id FROM chat.conversations AS c WHERE c.id = $1 AND c.player_id = $2), $3,
             u.route, u.provider, u.model, u.input_tokens, u.output_tokens, u.cache_read_tokens, u.cache_write_tokens,
-            u.is_estimated, u.milliseconds
-        FROM jsonb_to_recordset($4) AS u (id uuid, turn uuid, route text, provider text, model text,
-            input_tokens bigint, output_tokens bigint, cache_read_tokens bigint, cache_write_tokens bigint,
-            is_estimated boolean, milliseconds bigint)
+            u.is_estimated, u.milliseconds, u.day, u.cost_micros, u.reservation
+        FROM used AS u
         ON CONFLICT DO NOTHING";
     let client = postgres.client().await?;
     let statement = client.prepare_cached(METER).await?;

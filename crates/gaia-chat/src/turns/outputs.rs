@@ -32,7 +32,7 @@ impl FirstOutputs {
 
     /// The player is about to get a piece.
     pub(super) fn note(&mut self, piece: &Piece, draft: &Draft) {
-        if self.has_words {
+        if self.has_words || matches!(piece, Piece::Tool(_) | Piece::Ask(_)) {
             return;
         }
         let took = self.began.elapsed();

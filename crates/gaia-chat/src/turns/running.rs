@@ -89,7 +89,7 @@ impl Running {
     }
 
     /// The persona uses a tool.
-    pub(crate) async fn tool(&self, news: ToolNews) {
+    pub(super) async fn tool(&self, news: ToolNews) {
         tell(&self.told.lock().await.sinks, &TurnEvent::Tool(news)).await;
     }
 
@@ -123,7 +123,12 @@ impl Running {
 
     /// Tells everybody that the turn is being worked on.
     pub(super) async fn alive(&self) {
-        tell(&self.told.lock().await.sinks, &TurnEvent::Alive {}).await;
+        let told = self.told.lock().await;
+        tell(&told.sinks, &TurnEvent::Alive {}).await;
+        // An event may be dropped on its way, and nobody would miss a question.
+        for question in self.asks.waiting() {
+            tell(&told.sinks, &TurnEvent::Ask(question)).await;
+        }
     }
 
     /// What has been said so far.

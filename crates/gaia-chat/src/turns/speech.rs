@@ -68,6 +68,8 @@ impl Speech {
                     self.early.push_str(&words);
                 }
                 Piece::Interim(line) => self.early_bridge = Some(line),
+                // No tool is used before the turn is accepted.
+                Piece::Tool(_) | Piece::Ask(_) => {}
             }
         }
         std::future::pending().await

@@ -239,6 +239,8 @@ impl Work {
                         match piece {
                             Piece::Words(words) => held.push(&words),
                             Piece::Interim(line) => self.running.bridge(line).await,
+                            Piece::Tool(news) => self.running.tool(news).await,
+                            Piece::Ask(question) => self.running.put_question(question).await,
                         }
                     }
                     None => {

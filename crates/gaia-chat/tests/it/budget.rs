@@ -16,7 +16,7 @@ use gaia_chat::{BudgetOptions, Clock};
 use gaia_names::{PersonaId, Service, TurnId};
 use gaia_protocol::{
     bundle::{Bundle, Provider},
-    chat::{PublishBundle, ReadBundle, Turn},
+    chat::{ForgetPlayer, PublishBundle, ReadBundle, Turn},
     costs::{BudgetWarning, By, Costs, Period, ReadCosts, Spending},
     money::Price,
     subjects,
@@ -325,6 +325,25 @@ async fn a_call_that_never_reached_a_provider_is_given_back() {
     assert_eq!((counted[0].spent_micros, counted[0].reserved_micros), (0, 0));
     assert_eq!(route_of(&greet(&chat).await), "scripted");
     assert_eq!(in_step(&chat).await, ONE_CALL);
+}
+
+#[tokio::test]
+async fn a_reply_whose_player_is_forgotten_has_its_price_all_the_same() {
+    let chat = with_day(PLENTY).await;
+    counted(&chat).await;
+    let conversation = chat.conversation().await.id;
+    chat.llm.always(Script::says("The lamps are").then(Ending::Stall));
+    let mut stream = chat.begin(conversation, TurnId::fresh(), "hello").await;
+    stream.accepted().await;
+    eventually("the model speaks", async || (chat.llm.open() == 1).then_some(())).await;
+    let player = chat.player.player;
+    chat.ask(&ForgetPlayer { player }).await.unwrap();
+    stream.rest().await.refused();
+    assert!(in_step(&chat).await > 0, "the model was called");
+    assert_eq!(
+        number(&chat, "SELECT count(*) FROM chat.usage WHERE game_id = $1").await,
+        1
+    );
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ async fn tables(owner: &Client) -> Vec<Table> {
     let columns = "SELECT a.attname::text, CASE a.atttypid::regtype::text \
             WHEN 'uuid' THEN 'lpad(''seed'', 32, ''0'')::uuid' WHEN 'bytea' THEN 'decode(lpad(''seed'', 64, ''0''), ''hex'')' \
             WHEN 'text' THEN '''seed''' WHEN 'bigint' THEN 'seed' WHEN 'integer' THEN 'seed' WHEN 'boolean' THEN 'true' \
-            WHEN 'jsonb' THEN '''{}''' WHEN 'timestamp with time zone' THEN 'now()' WHEN 'text[]' THEN '''{}''' \
+            WHEN 'jsonb' THEN '''{}''' WHEN 'timestamp with time zone' THEN 'now()' WHEN 'date' THEN 'current_date' WHEN 'text[]' THEN '''{}''' \
             ELSE format('(a value of type %s is missing in this test)', a.atttypid::regtype) END \
         FROM pg_attribute a WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND NOT a.attisdropped";
     let mut tables = Vec::new();

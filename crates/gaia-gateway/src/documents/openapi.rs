@@ -251,7 +251,7 @@ mod tests {
             .flat_map(|(_, operation)| operation["responses"].as_object().unwrap().values());
         let links = responses.filter_map(|response| response.get("links")?.as_object());
         let linked: Vec<_> = links.flat_map(|links| links.values().map(id)).collect();
-        assert_eq!(linked.len(), 6);
+        assert_eq!(linked.len(), 7);
         assert!(linked.iter().all(|id| ids.contains(id)), "{linked:?}");
     }
 

@@ -1,18 +1,21 @@
 //! Deltas in their order: each once, none left out.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use gaia_protocol::chat::TurnEvent;
 
 /// How far a client has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Order {
     last: u32,
     was_accepted: bool,
     /// The last line that bridged a wait, by its hash: a client that comes back gets it once more.
     bridge: Option<u64>,
-    /// The last question that the client was asked.
-    asked: u32,
+    /// The questions that the client was asked.
+    asked: BTreeSet<u32>,
 }
 
 /// What to do with an event.
@@ -33,12 +36,12 @@ impl Order {
             last,
             was_accepted: false,
             bridge: None,
-            asked: 0,
+            asked: BTreeSet::new(),
         }
     }
 
     /// The last delta that the client has.
-    pub(super) fn last(self) -> u32 {
+    pub(super) fn last(&self) -> u32 {
         self.last
     }
 
@@ -61,11 +64,9 @@ impl Order {
                     Step::Pass
                 }
             }
-            TurnEvent::Ask(question) if question.number <= self.asked => Step::Skip,
-            TurnEvent::Ask(question) => {
-                self.asked = question.number;
-                Step::Pass
-            }
+            // A question is repeated until it is answered.
+            TurnEvent::Ask(question) if self.asked.insert(question.number) => Step::Pass,
+            TurnEvent::Ask(_) => Step::Skip,
             TurnEvent::Accepted { .. } | TurnEvent::Tool(_) | TurnEvent::Alive {} | TurnEvent::Final { .. } => {
                 Step::Pass
             }

@@ -18,6 +18,10 @@ pub(super) async fn put(question: &Asked, screen: &mut Screen, lines: &mut mpsc:
         screen.note(&format!("{} wants something of the player: declined", question.by));
         return PlayerAnswer::NO;
     }
+    // What was typed before the question is no answer to it.
+    while lines.try_recv().is_ok() {
+        tokio::task::yield_now().await;
+    }
     let patience = Duration::from_secs(question.seconds.into());
     match tokio::time::timeout(patience, ask(question, screen, lines)).await {
         Ok(Some(answer)) => answer,

@@ -109,6 +109,11 @@ impl ApiFault {
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused(problem) if problem.is(ErrorCode::NotFound))
     }
+
+    /// The turn is not running any more.
+    pub(crate) fn is_of_ended_turn(&self) -> bool {
+        matches!(self, Self::Refused(problem) if problem.is(ErrorCode::TurnFinished))
+    }
 }
 
 impl From<reqwest::Error> for ApiFault {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream::BoxStream};
 use gaia_names::{ConversationId, TurnId};
-use gaia_protocol::chat::{Asked, Turn, TurnEvent, TurnState};
+use gaia_protocol::chat::{Asked, PlayerAnswer, Turn, TurnEvent, TurnState};
 use tokio::sync::mpsc;
 
 use super::{
@@ -185,15 +185,18 @@ impl Watch<'_> {
     }
 
     async fn answer(&mut self, question: &Asked) -> Result<(), ApiFault> {
-        let answer = asked::put(question, self.screen, self.lines).await;
+        let answer = tokio::select! {
+            answer = asked::put(question, self.screen, self.lines) => answer,
+            () = self.interrupts.next() => PlayerAnswer::NO,
+        };
         let token = self.session.token().await?;
         let api = self.session.api();
         match api
             .answer(&token, self.conversation, self.id, question.number, &answer)
             .await
         {
-            // The player took too long, or the turn has just ended.
-            Err(fault) if fault.is_not_found() => Ok(()),
+            // The player took too long, or the turn has just ended: its last event is on its way.
+            Err(fault) if fault.is_not_found() || fault.is_of_ended_turn() => Ok(()),
             answered => answered,
         }
     }

@@ -58,11 +58,7 @@ impl Home {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        // The program lies beside this one.
-        let program = std::env::current_exe()
-            .expect("this program has a path")
-            .with_file_name("gaia");
-        let mut command = Command::new(program);
+        let mut command = Command::new(program());
         command
             .args(arguments)
             .env("GAIA_HOME", &self.folder)
@@ -81,6 +77,13 @@ impl Drop for Home {
             }
         }
     }
+}
+
+/// `gaia`, which lies beside this program.
+pub(crate) fn program() -> PathBuf {
+    std::env::current_exe()
+        .expect("this program has a path")
+        .with_file_name("gaia")
 }
 
 /// The folder that the tests keep the embedding model in.

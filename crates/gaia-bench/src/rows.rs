@@ -5,6 +5,7 @@ mod load;
 mod offline;
 mod security;
 mod size;
+mod tools;
 
 use std::{pin::Pin, time::Duration};
 
@@ -33,6 +34,7 @@ pub(crate) const ALL: &[(&str, Row)] = &[
     }),
     ("idle sockets on one gateway", || Box::pin(size::sockets())),
     ("row-level security on the hot path", || Box::pin(security::row_level())),
+    ("a tool call through the host", || Box::pin(tools::through_the_host())),
     ("embeddings", || Box::pin(offline::embeddings())),
     ("offline answers that fit", || Box::pin(offline::fitting())),
 ];

@@ -12,6 +12,7 @@ mod sse;
 mod tools;
 mod voice;
 mod wanted;
+mod warming;
 
 use std::{sync::Arc, time::Duration};
 
@@ -98,7 +99,7 @@ pub(crate) async fn compose(game: Arc<Game>, question: Arc<Question>, draft: Arc
 
 /// Lets models speak and use their tools, and the author where they cannot.
 async fn speak(game: &Arc<Game>, question: &Question, draft: &Arc<Draft>, voice: &mut Voice) {
-    let mut tools = ToolUse::of(&game.tools, question, voice.pieces());
+    let mut tools = ToolUse::of(&game.tools, question.persona(), voice.pieces());
     let (mut later, mut ladder) = (Later::of(question), Ladder::of(question));
     let mut end = Instant::now() + LONGEST_WITH_TOOLS;
     let chosen = loop {
@@ -242,8 +243,9 @@ pub(crate) fn lines_to_read(game: &Game, loaded: &Loaded) -> usize {
     loaded.lines.iter().map(|lines| lines.to_read()).sum()
 }
 
-/// Reads the meaning of what the personas' authors wrote, in the background.
+/// Has the beginnings of prompts kept, and reads the meaning of what the personas' authors wrote, in the background.
 pub(crate) fn warm_up(game: &Arc<Game>) {
+    warming::begin(game);
     let Some(inference) = &game.inference else { return };
     let (inference, loaded, tasks) = (inference.clone(), game.bundle.now(), game.tasks.clone());
     game.tasks.spawn(async move {

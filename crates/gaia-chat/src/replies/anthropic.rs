@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Question,
     draft::Tokens,
     models::{Part, RouteFault},
-    prompt,
-    tools::{Round, ToolUse},
+    prompt::Prompt,
+    tools::Round,
     wanted::CallPiece,
 };
 
@@ -172,20 +171,23 @@ pub(super) fn url(base: &str) -> String {
 }
 
 /// What to ask.
-pub(super) fn body(route: &Route, question: &Question, tools: &ToolUse) -> Vec<u8> {
+pub(super) fn body(route: &Route, prompt: Prompt<'_>) -> Vec<u8> {
+    let tools = prompt.tools;
     let mut system = vec![Block {
         kind: "text",
-        text: prompt::stable(question).into(),
+        text: prompt.stable.into(),
         cache_control: Some(Kind { kind: "ephemeral" }),
     }];
-    if let Some(now) = prompt::of_now(question, tools) {
+    if let Some(now) = prompt.now {
         system.push(Block {
             kind: "text",
             text: now.into(),
             cache_control: None,
         });
     }
-    let mut messages: Vec<_> = prompt::messages(question)
+    let mut messages: Vec<_> = prompt
+        .messages
+        .into_iter()
         .map(|(is_player, content)| Message {
             role: if is_player { "user" } else { "assistant" },
             content: Content::Text(content),
@@ -212,10 +214,11 @@ pub(super) fn body(route: &Route, question: &Question, tools: &ToolUse) -> Vec<u
     let must_answer = !tools.offered.is_empty() && !tools.may_call();
     // A blank one is refused by the vendor; it is kept where the reply is said, as all of them are. A seed and a
     // temperature are left out: the format has no seed, and newer models refuse a temperature.
-    let stops = question.options.stop.iter().map(String::as_str);
+    let stops = prompt.options.map_or(&[][..], |options| &options.stop);
+    let stops = stops.iter().map(String::as_str);
     let body = Body {
         model: &route.model,
-        max_tokens: question.reply_tokens(),
+        max_tokens: prompt.most_tokens,
         stream: true,
         stop_sequences: stops.filter(|stop| !stop.trim().is_empty()).collect(),
         tools: offered.collect(),

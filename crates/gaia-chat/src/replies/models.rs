@@ -13,7 +13,9 @@ use tracing::{Instrument, Span, field};
 use super::{
     Question, anthropic,
     draft::{Call, Draft, Tokens},
-    openai, prompt, sse,
+    openai,
+    prompt::{self, Prompt},
+    sse,
     tools::{ToolUse, WantedCall},
     voice::Voice,
     wanted::{CallPiece, WantedCalls},
@@ -30,7 +32,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 const WRITING: Duration = Duration::from_secs(8);
 
 /// What a provider sends, as it arrives.
-type Events = BoxStream<'static, Vec<Result<String, RouteFault>>>;
+pub(super) type Events = BoxStream<'static, Vec<Result<String, RouteFault>>>;
 
 /// Why a route did not give a whole reply.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +143,7 @@ pub(super) async fn ask(
     let asked = async {
         let began = Instant::now();
         let first_by = (began + Duration::from_millis(route.first_token_ms.into())).min(until);
-        let (request, prompt_bytes) = request(game, route, key, question, tools);
+        let (request, prompt_bytes) = request(game, route, key, Prompt::of(question, tools));
         let held = reserve(game, route, question, prompt_bytes).await?;
         let request = match traceparent {
             Some(traceparent) => request.header("traceparent", traceparent),
@@ -286,7 +288,7 @@ fn mark(span: &Span, fault: &RouteFault) {
 }
 
 /// What comes next that means something.
-async fn more(provider: Provider, events: &mut Events, call: &Call) -> Option<Heard> {
+pub(super) async fn more(provider: Provider, events: &mut Events, call: &Call) -> Option<Heard> {
     loop {
         let heard = gather(provider, events.next().await?, call);
         let part = &heard.part;
@@ -318,7 +320,7 @@ async fn reserve(
 
 /// The most tokens that a prompt can have. No token is shorter than a byte, and a player may send what has one for each;
 /// what the author wrote has at most one for two bytes of ASCII.
-fn most_tokens(stable: &str, prompt_bytes: usize) -> u64 {
+pub(super) fn most_tokens(stable: &str, prompt_bytes: usize) -> u64 {
     let ascii = stable.bytes().filter(u8::is_ascii).count();
     (prompt_bytes.saturating_sub(ascii / 2)) as u64
 }
@@ -348,16 +350,11 @@ pub(super) fn note(game: &Game, route: &Route, fault: &RouteFault) {
     }
 }
 
-fn request(
-    game: &Game,
-    route: &Route,
-    key: Option<&Secret>,
-    question: &Question,
-    tools: &ToolUse,
-) -> (RequestBuilder, usize) {
+/// A request, and how many bytes are sent with it.
+pub(super) fn request(game: &Game, route: &Route, key: Option<&Secret>, prompt: Prompt<'_>) -> (RequestBuilder, usize) {
     let (url, body) = match route.provider {
-        Provider::Anthropic => (anthropic::url(&route.base_url), anthropic::body(route, question, tools)),
-        Provider::Openai => (openai::url(&route.base_url), openai::body(route, question, tools)),
+        Provider::Anthropic => (anthropic::url(&route.base_url), anthropic::body(route, prompt)),
+        Provider::Openai => (openai::url(&route.base_url), openai::body(route, prompt)),
     };
     let mut request = game
         .http
@@ -376,7 +373,7 @@ fn request(
     (request.body(body), bytes)
 }
 
-fn check_head(response: &Response) -> Result<(), RouteFault> {
+pub(super) fn check_head(response: &Response) -> Result<(), RouteFault> {
     if response.status() != StatusCode::OK {
         return Err(RouteFault::Refused(response.status()));
     }
@@ -386,9 +383,9 @@ fn check_head(response: &Response) -> Result<(), RouteFault> {
 }
 
 /// What arrived together, as one: a player gains nothing from tokens in messages of their own.
-struct Heard {
-    part: Part,
-    fault: Option<RouteFault>,
+pub(super) struct Heard {
+    pub(super) part: Part,
+    pub(super) fault: Option<RouteFault>,
 }
 
 fn gather(provider: Provider, batch: Vec<Result<String, RouteFault>>, call: &Call) -> Heard {

@@ -2,16 +2,15 @@
 
 use std::borrow::Cow;
 
-use gaia_protocol::{bundle::Route, chat::TurnOptions};
+use gaia_protocol::bundle::Route;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Question,
     draft::Tokens,
     models::{Part, RouteFault},
-    prompt,
-    tools::{Round, ToolUse},
+    prompt::Prompt,
+    tools::Round,
     wanted::CallPiece,
 };
 
@@ -149,17 +148,20 @@ pub(super) fn url(base: &str) -> String {
 }
 
 /// What to ask.
-pub(super) fn body(route: &Route, question: &Question, tools: &ToolUse) -> Vec<u8> {
+pub(super) fn body(route: &Route, prompt: Prompt<'_>) -> Vec<u8> {
+    let tools = prompt.tools;
     // One system message, because some servers' templates take no second. What changes stands last in it, so that the
     // beginning stays the same from turn to turn and can be cached.
-    let mut system = prompt::stable(question).to_owned();
-    if let Some(now) = prompt::of_now(question, tools) {
+    let mut system = prompt.stable.to_owned();
+    if let Some(now) = prompt.now {
         system.push_str("\n\n");
         system.push_str(&now);
     }
     let mut messages = vec![Message::of("system", system)];
     messages.extend(
-        prompt::messages(question)
+        prompt
+            .messages
+            .into_iter()
             .map(|(is_player, text)| Message::of(if is_player { "user" } else { "assistant" }, text)),
     );
     for (number, round) in tools.rounds.iter().enumerate() {
@@ -174,24 +176,20 @@ pub(super) fn body(route: &Route, question: &Question, tools: &ToolUse) -> Vec<u
         },
     });
     let must_answer = !tools.offered.is_empty() && !tools.may_call();
-    let most = question.reply_tokens();
+    let most = prompt.most_tokens;
     let is_openai = route.base_url.starts_with("https://api.openai.com");
     // OpenAI's newer models refuse a request that has one of these, and no player may make a route fail by asking for
     // it. The stop is kept all the same, where the reply is said.
-    let options = if is_openai {
-        &TurnOptions::default()
-    } else {
-        &question.options
-    };
+    let options = prompt.options.filter(|_| !is_openai);
     let body = Body {
         model: &route.model,
         stream: true,
         stream_options: StreamOptions { include_usage: true },
         max_tokens: (!is_openai).then_some(most),
         max_completion_tokens: is_openai.then_some(most),
-        stop: &options.stop,
-        seed: options.seed,
-        temperature: options.temperature,
+        stop: options.map_or(&[], |options| &options.stop),
+        seed: options.and_then(|options| options.seed),
+        temperature: options.and_then(|options| options.temperature),
         tools: offered.collect(),
         tool_choice: must_answer.then_some("none"),
         messages,

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt::Write};
 
 use gaia_protocol::{
     bundle::{Bundle, Persona, slots},
-    chat::{Claimed, Quote},
+    chat::{Claimed, Quote, TurnOptions},
 };
 
 use super::{Question, tools::ToolUse};
@@ -55,13 +55,54 @@ pub(crate) fn stable_prompt(bundle: &Bundle, persona: &Persona) -> String {
     prompt
 }
 
+/// What is sent to a model, whatever its format.
+pub(super) struct Prompt<'a> {
+    /// What never changes for the persona.
+    pub(super) stable: &'a str,
+    /// What may change from turn to turn.
+    pub(super) now: Option<String>,
+    /// The messages, the last one last: whether the player said it, and what.
+    pub(super) messages: Vec<(bool, Cow<'a, str>)>,
+    pub(super) tools: &'a ToolUse,
+    /// What the player's program asks beside; nothing where there is none.
+    pub(super) options: Option<&'a TurnOptions>,
+    /// The most tokens that the model may write.
+    pub(super) most_tokens: u32,
+}
+
+impl<'a> Prompt<'a> {
+    /// For a turn.
+    pub(super) fn of(question: &'a Question, tools: &'a ToolUse) -> Self {
+        Self {
+            stable: stable(question),
+            now: of_now(question, tools),
+            messages: messages(question).collect(),
+            tools,
+            options: Some(&question.options),
+            most_tokens: question.reply_tokens(),
+        }
+    }
+
+    /// The same beginning with next to nothing behind it, for a vendor to keep.
+    pub(super) fn warming(stable: &'a str, tools: &'a ToolUse) -> Self {
+        Self {
+            stable,
+            now: None,
+            messages: vec![(true, "(The game begins.)".into())],
+            tools,
+            options: None,
+            most_tokens: 1,
+        }
+    }
+}
+
 /// The stable beginning for a question.
 pub(super) fn stable(question: &Question) -> &str {
     &question.loaded.prompts[question.persona]
 }
 
 /// What may change from turn to turn.
-pub(super) fn of_now(question: &Question, tools: &ToolUse) -> Option<String> {
+fn of_now(question: &Question, tools: &ToolUse) -> Option<String> {
     let name = question.player_name.as_ref();
     let name = name.map(|name| format!("The player's name is {name}."));
     let missing = (!tools.missing.is_empty()).then(|| {
@@ -76,7 +117,7 @@ pub(super) fn of_now(question: &Question, tools: &ToolUse) -> Option<String> {
 }
 
 /// The recent messages and the player's line: whether the player said it, and what.
-pub(super) fn messages(question: &Question) -> impl Iterator<Item = (bool, Cow<'_, str>)> {
+fn messages(question: &Question) -> impl Iterator<Item = (bool, Cow<'_, str>)> {
     let window = question.bundle().context_window;
     let before = question.context.messages(window);
     let room = usize::from(window).saturating_sub(before.len());

@@ -6,7 +6,10 @@ use std::{
 };
 
 use futures::future::join_all;
-use gaia_protocol::chat::{ToolNews, ToolState, Verdict, Wants};
+use gaia_protocol::{
+    bundle::Persona,
+    chat::{ToolNews, ToolState, Verdict, Wants},
+};
 use gaia_tools::{Consent, OfferedTool, Progress, ToolAnswer, ToolCall, ToolHost, ToolOutcome};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -108,8 +111,8 @@ pub(super) struct ToolUse {
 
 impl ToolUse {
     /// What the persona has to hand now.
-    pub(super) fn of(host: &ToolHost, question: &Question, pieces: mpsc::Sender<Piece>) -> Self {
-        let allowed = &question.persona().tools;
+    pub(super) fn of(host: &ToolHost, persona: &Persona, pieces: mpsc::Sender<Piece>) -> Self {
+        let allowed = &persona.tools;
         let (offered, missing) = if allowed.is_empty() {
             (Vec::new(), Vec::new())
         } else {

@@ -19,3 +19,4 @@ mod rounds;
 mod take_over;
 mod tools;
 mod turns;
+mod warming;

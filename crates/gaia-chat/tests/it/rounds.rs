@@ -1,42 +1,18 @@
 //! Characters that use tools: servers that misbehave, a model that misuses them, and a player who is asked.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use gaia_names::TurnId;
 use gaia_protocol::{
     Fault,
-    bundle::{Provider, ToolKind, ToolServer, ToolTransport},
+    bundle::{Provider, ToolKind, ToolServer},
     chat::{Asked, PlayerAnswer, ReplySource, TakeTurn, ToolState, TurnCommand, TurnEvent, Verdict, Wants},
     subjects,
 };
-use gaia_testkit::{Script, eventually};
+use gaia_testkit::{Script, eventually, hostile};
 use serde_json::{Value, json};
 
 use crate::chat::{Chat, REPLY, Stream, Told, call, reply};
-
-/// A server that misbehaves in one way and has the mode's name.
-fn hostile(mode: &str) -> ToolServer {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../gaia-tools/tests/data/hostile.py");
-    let transport = ToolTransport::Command {
-        command: ["/usr/bin/python3", script, mode].map(str::to_owned).to_vec(),
-        environment: BTreeMap::new(),
-        files: vec![script.into()],
-        has_network: false,
-    };
-    ToolServer {
-        name: mode.to_owned(),
-        is_available: true,
-        transport,
-        tools: Vec::new(),
-        timeout_ms: 5_000,
-        kinds: BTreeMap::new(),
-        is_trusted: true,
-        pins: BTreeMap::new(),
-    }
-}
 
 /// A game whose persona may use all of these, once they are there.
 async fn with(servers: Vec<ToolServer>, milliseconds: u32, provider: Provider) -> Chat {

@@ -3,9 +3,9 @@
 use gaia_protocol::{
     ErrorCode, Fault,
     auth::Caller,
-    chat::{TurnEvent, TurnOptions},
+    chat::{ToolState, TurnEvent, TurnOptions},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Refused,
@@ -19,6 +19,9 @@ use crate::{
     turns::{self, Following, Place},
 };
 
+/// How many uses of tools are shown at most.
+const MOST_SHOWN: usize = 64;
+
 /// A turn that has begun.
 pub(super) struct Completion {
     game: Shared,
@@ -30,6 +33,8 @@ pub(super) struct Completion {
     first: Option<TurnEvent>,
     streams: bool,
     pub(super) includes_usage: bool,
+    /// The client wants to see which tools the persona uses.
+    pub(super) shows_tools: bool,
 }
 
 impl Completion {
@@ -69,6 +74,7 @@ impl Completion {
             first: Some(first),
             streams: wanted.streams,
             includes_usage: wanted.includes_usage,
+            shows_tools: wanted.shows_tools,
         })
     }
 
@@ -88,12 +94,20 @@ impl Completion {
 
     /// Waits for the whole reply.
     pub(super) async fn whole(mut self) -> Result<Value, Refused> {
+        let mut used = Vec::new();
         loop {
             match self.next().await {
                 Ok(TurnEvent::Final { turn, usage }) => {
                     let reply = turn.reply.as_ref().map_or("", |reply| reply.text.as_str());
                     self.goes_on(reply).await;
-                    return Ok(answers::whole(&self.head, &turn, usage));
+                    let mut whole = answers::whole(&self.head, &turn, usage);
+                    if self.shows_tools {
+                        whole["gaia_tools"] = json!(used);
+                    }
+                    return Ok(whole);
+                }
+                Ok(TurnEvent::Tool(news)) if news.state != ToolState::Working && used.len() < MOST_SHOWN => {
+                    used.push(news);
                 }
                 Ok(_) => {}
                 Err(fault) => {

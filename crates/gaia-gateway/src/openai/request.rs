@@ -29,6 +29,8 @@ pub(super) struct Wanted {
     pub(super) options: TurnOptions,
     pub(super) streams: bool,
     pub(super) includes_usage: bool,
+    /// The client wants to see which tools the persona uses.
+    pub(super) shows_tools: bool,
     /// What the holder of a key calls the player.
     pub(super) player_name: Option<String>,
 }
@@ -53,7 +55,14 @@ struct Body {
     response_format: Option<ResponseFormat>,
     modalities: Option<Vec<String>>,
     audio: Option<IgnoredAny>,
+    metadata: Option<Metadata>,
     logprobs: Option<bool>,
+}
+
+/// Of what a client may write there as it likes, the one word that is ours.
+#[derive(Deserialize)]
+struct Metadata {
+    gaia_tools: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -143,6 +152,9 @@ fn wanted(body: Body) -> Result<Wanted, Refused> {
         includes_usage: body
             .stream_options
             .is_some_and(|options| options.include_usage == Some(true)),
+        shows_tools: body
+            .metadata
+            .is_some_and(|metadata| metadata.gaia_tools.as_deref() == Some("shown")),
         player_name: body.safety_identifier.filter(named).or(body.user.filter(named)),
     })
 }

@@ -66,6 +66,11 @@ impl Stream {
         loop {
             match self.completion.next().await {
                 Ok(TurnEvent::Delta { text, .. }) => return Some(self.say(&text)),
+                Ok(TurnEvent::Tool(news)) if self.completion.shows_tools => {
+                    let mut piece = answers::piece(&self.completion.head, json!({}), None);
+                    piece["gaia_tool"] = json!(news);
+                    return Some(data(&piece));
+                }
                 Ok(TurnEvent::Final { turn, usage }) => return Some(self.end(&turn, usage).await),
                 Ok(TurnEvent::Alive {}) => {
                     self.alives += 1;

@@ -6,6 +6,7 @@
 )]
 
 mod admin;
+mod asked;
 mod documents;
 mod drain;
 mod early;

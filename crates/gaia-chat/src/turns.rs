@@ -5,7 +5,7 @@ mod claim;
 mod commands;
 mod held;
 mod in_hand;
-mod metering;
+pub(crate) mod metering;
 mod outputs;
 mod running;
 mod speech;

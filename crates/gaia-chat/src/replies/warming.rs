@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::StreamExt;
-use gaia_names::{PlayerId, TurnId};
+use gaia_names::{ConversationId, PlayerId, TurnId};
 use gaia_protocol::bundle::{Persona, Provider, Route};
 use tokio::{sync::mpsc, time::Instant};
 use uuid::Uuid;
@@ -20,7 +20,7 @@ use super::{
     sse,
     tools::ToolUse,
 };
-use crate::{budget, bundles::Loaded, game::Game};
+use crate::{budget, bundles::Loaded, game::Game, store::claims::Wanted, turns::metering};
 
 /// A shorter beginning is kept by no vendor: 1,024 tokens is the least.
 const SHORTEST: usize = 3_500;
@@ -60,9 +60,11 @@ async fn all(game: &Arc<Game>, loaded: &Loaded) {
             continue;
         }
         let draft = Arc::new(Draft::default());
-        let warmed = warm(game, loaded, (persona, stable), route, &draft).await;
-        // What it used is settled with its reservation.
-        drop(draft.take());
+        let turn = TurnId::fresh();
+        let warmed = warm(game, loaded, (persona, stable), route, turn, &draft).await;
+        let usage = draft.take().usage;
+        metering::count(game, persona.id.as_str(), &usage);
+        metering::keep(game, &nobodys(turn), persona.id.to_string(), usage);
         if let Err(fault) = warmed {
             let chain = gaia_service::telemetry::chain(&fault);
             tracing::debug!(game.name = %game.id, persona = %persona.id, "a prompt's beginning could not be warmed: {chain}");
@@ -89,17 +91,28 @@ async fn is_first(game: &Game, stable: &str, route: &Route) -> bool {
     matches!(game.redis.ask(set).await, Ok(Some(_)))
 }
 
+/// No player's turn, in no conversation.
+fn nobodys(turn: TurnId) -> Arc<Wanted> {
+    Arc::new(Wanted {
+        conversation: ConversationId::fresh(),
+        player: PlayerId(Uuid::nil()),
+        turn,
+        text: String::new(),
+        lease: Uuid::nil(),
+    })
+}
+
 async fn warm(
     game: &Arc<Game>,
     loaded: &Loaded,
     (persona, stable): (&Persona, &str),
     route: &Route,
+    turn: TurnId,
     draft: &Arc<Draft>,
 ) -> Result<(), RouteFault> {
     let tools = ToolUse::of(&game.tools, persona, mpsc::channel(1).0);
     let Ok(key) = key_of(game, route) else { return Ok(()) };
     let (request, prompt_bytes) = models::request(game, route, key, Prompt::warming(stable, &tools));
-    let turn = TurnId::fresh();
     let call = budget::Call {
         bundle: &loaded.bundle,
         persona,

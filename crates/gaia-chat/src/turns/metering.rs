@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Counts what the calls for one reply used.
-pub(super) fn count(game: &Game, persona: &str, usage: &[UsageRow]) {
+pub(crate) fn count(game: &Game, persona: &str, usage: &[UsageRow]) {
     for row in usage {
         let add = |kind: &'static str, tokens: u64| {
             let labels = [
@@ -40,8 +40,8 @@ pub(super) fn discard(game: &Arc<Game>, wanted: &Arc<Wanted>, speech: Speech) {
     keep(game, wanted, persona, usage);
 }
 
-/// Keeps what was used beside the turn, where its end could not be kept. Nobody waits for it.
-pub(super) fn keep(game: &Arc<Game>, wanted: &Arc<Wanted>, persona: String, usage: Vec<UsageRow>) {
+/// Keeps what was used beside the turn, where its end could not be kept or where there is none. Nobody waits for it.
+pub(crate) fn keep(game: &Arc<Game>, wanted: &Arc<Wanted>, persona: String, usage: Vec<UsageRow>) {
     if usage.is_empty() {
         return;
     }

@@ -1,9 +1,7 @@
 //! Beginnings of prompts that a vendor keeps before anybody talks.
 
-use std::time::Duration;
-
 use gaia_protocol::bundle::Provider;
-use gaia_testkit::{eventually, eventually_within};
+use gaia_testkit::eventually;
 
 use crate::chat::{Chat, REPLY, reply};
 
@@ -30,7 +28,7 @@ async fn a_long_beginning_is_sent_once_before_the_first_player_comes() {
     let owner = chat.game.owner().await;
     let kept = "SELECT count(*) FROM chat.usage WHERE player_id IS NULL";
     chat.start_instance();
-    eventually_within(Duration::from_secs(40), "what it took is in the ledger", async || {
+    eventually("what it took is in the ledger", async || {
         let row = owner.query_one(kept, &[]).await.unwrap();
         (row.get::<_, i64>(0) == 1).then_some(())
     })

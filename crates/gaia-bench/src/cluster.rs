@@ -119,7 +119,8 @@ impl Cluster {
         fs::create_dir_all(&folder)?;
         let route = |(number, llm): (usize, &ScriptedLlm)| {
             let url = llm.openai_url();
-            format!("{{name: scripted-{number}, provider: openai, model: scripted, base_url: \"{url}\"}}")
+            let price = "price: {input: 1.00, output: 5.00}";
+            format!("{{name: scripted_{number}, provider: openai, model: scripted, base_url: \"{url}\", {price}}}")
         };
         let routes: Vec<_> = llms.iter().enumerate().map(route).collect();
         let routes = routes.join(", ");

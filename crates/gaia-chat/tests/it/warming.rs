@@ -26,10 +26,10 @@ async fn a_long_beginning_is_sent_once_before_the_first_player_comes() {
     let turn = chat.llm.received().pop().unwrap();
     assert_eq!(&turn.body["system"][0], beginning, "what is kept is what is asked for");
     let owner = chat.game.owner().await;
-    let kept = "SELECT count(*) FROM chat.usage WHERE player_id IS NULL";
+    let kept = "SELECT count(*) FROM chat.usage WHERE game_id = $1 AND player_id IS NULL";
     chat.start_instance();
     eventually("what it took is in the ledger", async || {
-        let row = owner.query_one(kept, &[]).await.unwrap();
+        let row = owner.query_one(kept, &[&chat.game.id.as_str()]).await.unwrap();
         (row.get::<_, i64>(0) == 1).then_some(())
     })
     .await;

@@ -1,4 +1,4 @@
-//! The admin API of a game that runs on this machine: its keys.
+//! The admin API of a game: its keys.
 
 use gaia_names::{ClusterName, GameId, KeyId, Secret};
 use gaia_protocol::api_keys::{ApiKey, KeyScope, NewApiKey};
@@ -6,13 +6,13 @@ use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{DeployError, Home, observe, targets::local::ops};
+use crate::{DeployError, Home, admin_api::Gateway, observe};
 
 /// One game's admin API.
 #[derive(Debug)]
 pub struct Admin {
     game: GameId,
-    ops_port: u16,
+    gateway: Gateway,
     token: Secret,
 }
 
@@ -30,11 +30,11 @@ impl Admin {
         };
         let own = observed.secrets.as_ref().and_then(|secrets| secrets.games.get(game));
         let own = own.ok_or_else(|| refused("the cluster does not host it"))?;
-        let running = observed.gateway_ops_port();
+        let token = own.admin_token.clone();
         Ok(Self {
             game: game.clone(),
-            ops_port: running.ok_or_else(|| refused("no gateway of it runs"))?,
-            token: own.admin_token.clone(),
+            gateway: observed.gateway.ok_or_else(|| refused("no gateway of it runs"))?,
+            token,
         })
     }
 
@@ -78,7 +78,7 @@ impl Admin {
         body: Option<&Value>,
     ) -> Result<T, DeployError> {
         let path = format!("keys/{}{rest}", self.game);
-        let answer = ops::ask_admin(self.ops_port, &self.token, method, &path, body).await;
+        let answer = self.gateway.ask(&self.token, method, &path, body).await;
         answer.map_err(|why| DeployError::Admin {
             game: self.game.clone(),
             why,

@@ -5,22 +5,20 @@ mod lock;
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use gaia_names::ClusterName;
+use gaia_names::{ClusterName, Target};
 use serde::Serialize;
 
 pub use self::lock::tidy;
 use self::{journal::Journal, lock::ClusterLock};
 use crate::{
-    Blueprint, ClusterFolder, DeployError, Home, Plan, StepId,
+    Blueprint, ClusterFolder, DeployError, Home, Plan, Step, StepId,
     error::with_cause,
-    observe,
-    plan::ids::{FOLDER, PROCESSES, PROOF},
-    targets::local::{
-        destroying, files,
-        place::Place,
-        record::{Life, Record},
-        running,
-        work::Work,
+    files, observe,
+    plan::ids::{FOLDER, PROCESSES, PROOF, VOLUMES},
+    record::{Life, Record},
+    targets::{
+        compose::{self, engine::Engine},
+        local::{self, destroying, place::Place, running},
     },
 };
 
@@ -83,6 +81,54 @@ impl fmt::Debug for ApplyOptions<'_> {
     }
 }
 
+/// What a step made: what it is on the target, and the digest of what it was made from. None if it took away.
+pub(crate) type Made = Option<(String, String)>;
+
+/// What carries out the steps of an apply, by target.
+enum Work<'a> {
+    Local(local::work::Work<'a>),
+    Compose(compose::work::Work<'a>),
+}
+
+impl<'a> Work<'a> {
+    async fn of(
+        home: &'a Home,
+        folder: &'a ClusterFolder,
+        blueprint: &'a Blueprint,
+        record: Record,
+        options: &'a (Program, u16),
+    ) -> Result<Self, DeployError> {
+        let (program, first_port) = options;
+        Ok(match blueprint.target {
+            Target::Local => Self::Local(local::work::Work::new(
+                home,
+                folder,
+                blueprint,
+                record,
+                program,
+                *first_port,
+            )?),
+            Target::Compose => {
+                Self::Compose(compose::work::Work::new(home, folder, blueprint, record, *first_port).await?)
+            }
+        })
+    }
+
+    fn record(&mut self) -> &mut Record {
+        match self {
+            Self::Local(work) => &mut work.record,
+            Self::Compose(work) => &mut work.record,
+        }
+    }
+
+    async fn carry_out(&mut self, step: &Step) -> Result<Made, DeployError> {
+        match self {
+            Self::Local(work) => work.carry_out(step).await,
+            Self::Compose(work) => work.carry_out(step).await,
+        }
+    }
+}
+
 /// What was applied.
 #[derive(Clone, Debug, Serialize)]
 pub struct Applied {
@@ -123,26 +169,20 @@ pub async fn apply(
     }
     let record = begin(&folder, found, blueprint)?;
     let mut journal = Journal::new(options.on_event, options.command, plan.steps.len());
-    let mut work = Work::new(
-        home,
-        &folder,
-        blueprint,
-        record,
-        &options.program,
-        options.first_gateway_port,
-    )?;
+    let how = (options.program, options.first_gateway_port);
+    let mut work = Work::of(home, &folder, blueprint, record, &how).await?;
     for step in &plan.steps {
-        journal.begin(step, Some((&mut work.record, &folder)))?;
+        journal.begin(step, Some((work.record(), &folder)))?;
         match work.carry_out(step).await {
-            Ok(made) => journal.end(step, Some((&mut work.record, &folder)), made)?,
+            Ok(made) => journal.end(step, Some((work.record(), &folder)), made)?,
             Err(fault) => {
                 journal.fail(step, &fault);
                 return Err(fault);
             }
         }
     }
-    work.record.applied = Some(blueprint.clone());
-    work.record.write(&folder)?;
+    work.record().applied = Some(blueprint.clone());
+    work.record().write(&folder)?;
     Ok(Applied {
         cluster: plan.cluster.clone(),
         generation: plan.generation,
@@ -173,7 +213,7 @@ fn begin(folder: &ClusterFolder, found: Option<Record>, blueprint: &Blueprint) -
             blueprint.cluster
         )));
     }
-    let mut record = found.unwrap_or_else(|| Record::new(blueprint.cluster.clone()));
+    let mut record = found.unwrap_or_else(|| Record::new(blueprint.cluster.clone(), blueprint.target));
     // A destroy that was begun is ended first; the step that does it sets this.
     if record.life == Life::Stopped {
         record.life = Life::Up;
@@ -214,6 +254,7 @@ pub async fn destroy(home: &Home, plan: &Plan, options: ApplyOptions<'_>) -> Res
         refuse_stale(plan, record.as_ref())?;
     }
     let mut journal = Journal::new(options.on_event, options.command, plan.steps.len());
+    let target = target_of(record.as_ref());
     if let Some(record) = &mut record {
         record.life = Life::Destroying;
         record.write(&folder)?;
@@ -221,9 +262,10 @@ pub async fn destroy(home: &Home, plan: &Plan, options: ApplyOptions<'_>) -> Res
     for step in &plan.steps {
         journal.begin(step, record.as_mut().map(|record| (record, &folder)))?;
         let outcome = match step.id.0.as_str() {
-            PROCESSES => destroying::stop_all(&folder).await,
+            PROCESSES => stop_all(target, &folder).await,
+            VOLUMES => compose::work::remove_volumes(&Engine::find().await?, folder.name()).await,
             FOLDER => destroying::remove(&folder),
-            PROOF => destroying::prove(&folder),
+            PROOF => prove(target, &folder).await,
             _ => Err(DeployError::OtherBlueprint),
         };
         if let Err(fault) = outcome {
@@ -257,13 +299,39 @@ pub async fn stop(home: &Home, cluster: &ClusterName, options: ApplyOptions<'_>)
         });
     }
     let _lock = ClusterLock::take(home, cluster, &options.command)?;
-    if let Some(mut record) = Record::read(&folder)?
+    let mut record = Record::read(&folder)?;
+    if let Some(record) = &mut record
         && record.life == Life::Up
     {
         record.life = Life::Stopped;
         record.write(&folder)?;
     }
-    destroying::stop_all(&folder).await
+    stop_all(target_of(record.as_ref()), &folder).await
+}
+
+fn target_of(record: Option<&Record>) -> Target {
+    record.map_or(Target::Local, |record| record.target)
+}
+
+async fn stop_all(target: Target, folder: &ClusterFolder) -> Result<(), DeployError> {
+    match target {
+        Target::Local => destroying::stop_all(folder).await,
+        Target::Compose => compose::work::stop_all(&Engine::find().await?, folder.name()).await,
+    }
+}
+
+/// Proves that nothing is left of a destroyed cluster.
+async fn prove(target: Target, folder: &ClusterFolder) -> Result<(), DeployError> {
+    if target == Target::Compose {
+        let left = compose::work::left(&Engine::find().await?, folder.name(), true).await?;
+        if !left.is_empty() {
+            return Err(DeployError::Left {
+                cluster: folder.name().clone(),
+                left: left.join(", "),
+            });
+        }
+    }
+    destroying::prove(folder)
 }
 
 /// Restarts one process (`chat-1`, `redis`), or all instances of a service (`chat`), and waits until it is ready.
@@ -311,7 +379,10 @@ pub async fn restart(
             of: meant.len(),
             why,
         });
-        let outcome = running::restart(&observed, name).await;
+        let outcome = match observed.target() {
+            Target::Local => running::restart(&observed, name).await,
+            Target::Compose => compose::work::restart(cluster, observed.applied(), name).await,
+        };
         let elapsed = begun.elapsed();
         (options.on_event)(match &outcome {
             Ok(()) => Event::Done { step, elapsed },

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gaia_names::{ClusterName, GameId, Secret, Service};
+use gaia_names::{ClusterName, GameId, Secret, Service, Store, Target};
 use gaia_protocol::{bundle::Bundle, settings::InferenceAccess};
+use gaia_spec::{Autoscaler, Game, Images, Size, Sizing};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -11,6 +12,51 @@ use crate::DeployError;
 
 /// The most instances of one service that one machine is asked to run.
 pub(crate) const MOST_REPLICAS: u16 = 32;
+
+/// How large a cluster is to be, and where it runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needs {
+    /// How many players it is for.
+    pub size: Size,
+    /// The regions, home first.
+    pub regions: Vec<String>,
+    /// Container images in place of the usual ones.
+    pub images: Images,
+    /// How many of each service, and what one may use.
+    pub services: BTreeMap<Service, Sizing>,
+    /// How many of each store, and what one may use.
+    pub stores: BTreeMap<Store, Sizing>,
+    /// Whether and how the number of replicas follows the load.
+    pub autoscaler: Option<Autoscaler>,
+}
+
+impl Needs {
+    /// Those of a game that only says how large it is.
+    #[must_use]
+    pub fn of_size(size: Size) -> Self {
+        Self {
+            size,
+            regions: vec!["us-east".to_owned()],
+            images: Images::default(),
+            services: size.services(),
+            stores: size.stores(),
+            autoscaler: None,
+        }
+    }
+
+    /// Those of a game.
+    #[must_use]
+    pub fn of(game: &Game) -> Self {
+        Self {
+            size: game.size,
+            regions: game.regions.clone(),
+            images: game.images.clone(),
+            services: game.services.clone(),
+            stores: game.stores.clone(),
+            autoscaler: game.autoscaler,
+        }
+    }
+}
 
 /// A checked game, ready to be hosted.
 #[derive(Clone, Debug)]
@@ -28,6 +74,10 @@ pub struct GameInput {
 pub struct ClusterInput {
     /// The cluster's name. A dedicated one is called like its game.
     pub name: ClusterName,
+    /// Where it runs.
+    pub target: Target,
+    /// How large it is to be: as the largest of its games asks.
+    pub needs: Needs,
     /// The games that it hosts; at least one.
     pub games: Vec<GameInput>,
     /// How many instances of a service are wanted, where it is not one.
@@ -37,12 +87,14 @@ pub struct ClusterInput {
 }
 
 impl ClusterInput {
-    /// A cluster of its own for one game, with one instance of each service.
+    /// A cluster of its own for one small game, on this machine, with one instance of each service.
     #[must_use]
     pub fn dedicated(game: GameInput) -> Self {
         let name = ClusterName::from(&game.bundle.game);
         Self {
             name,
+            target: Target::Local,
+            needs: Needs::of_size(Size::Small),
             games: vec![game],
             replicas: BTreeMap::new(),
             inference: None,
@@ -75,6 +127,10 @@ pub struct Credentials {
 pub struct Blueprint {
     /// The cluster.
     pub cluster: ClusterName,
+    /// Where it runs.
+    pub target: Target,
+    /// How large it is to be.
+    pub needs: Needs,
     /// Counts up with every change of what is below; 1 is the first.
     pub generation: u64,
     /// The generation that this one follows; 0 for the first.
@@ -111,6 +167,8 @@ impl Blueprint {
     pub fn draw_up(input: ClusterInput, parent: &Parent) -> Result<Self, DeployError> {
         let mut blueprint = Self {
             cluster: input.name,
+            target: input.target,
+            needs: input.needs,
             generation: 0,
             parent: 0,
             games: BTreeMap::new(),
@@ -170,7 +228,11 @@ impl Blueprint {
 
     fn content_digest(&self) -> String {
         let bundles: BTreeMap<_, _> = self.games.iter().map(|(id, game)| (id, &game.bundle_digest)).collect();
-        digest(&(&self.cluster, bundles, &self.replicas))
+        match self.target {
+            // Here a process may use what the machine has.
+            Target::Local => digest(&(&self.cluster, bundles, &self.replicas)),
+            Target::Compose => digest(&(&self.cluster, bundles, &self.replicas, self.target, &self.needs)),
+        }
     }
 }
 

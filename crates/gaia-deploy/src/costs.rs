@@ -5,7 +5,7 @@ use gaia_names::{ClusterName, GameId};
 use gaia_protocol::costs::{By, Costs};
 use reqwest::Method;
 
-use crate::{DeployError, Home, observe, targets::local::ops};
+use crate::{DeployError, Home, observe};
 
 /// What the models of one game cost, or of all games where the name is none of theirs.
 ///
@@ -38,13 +38,12 @@ pub async fn costs(
             game: game.clone(),
             why,
         };
-        let port = observed.gateway_ops_port();
-        let (Some(port), Some(own)) = (port, secrets.games.get(game)) else {
+        let (Some(gateway), Some(own)) = (&observed.gateway, secrets.games.get(game)) else {
             return Err(fault("its gateway does not run".to_owned()));
         };
         let since = since.map(|since| format!("&since={since}")).unwrap_or_default();
         let path = format!("costs/{game}?by={}{since}", by.as_str());
-        let answer = ops::ask_admin(port, &own.admin_token, Method::GET, &path, None).await;
+        let answer = gateway.ask(&own.admin_token, Method::GET, &path, None).await;
         all.push((game.clone(), answer.map_err(fault)?));
     }
     Ok(all)

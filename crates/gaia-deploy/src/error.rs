@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use gaia_names::{ClusterName, GameId};
+use gaia_names::{ClusterName, GameId, Target};
 
 /// A failure of drawing up, planning, applying or observing. The text says what failed, what that means and what to
 /// do next; the cause is its source.
@@ -42,6 +42,36 @@ pub enum DeployError {
         cluster: ClusterName,
         /// Where it was looked for.
         home: PathBuf,
+    },
+    /// The cluster is on another target.
+    #[error(
+        "cluster `{cluster}` runs on the target `{found}` and was asked for on `{wanted}`; leave `--target` out, or \
+         `gaia destroy {cluster}` first"
+    )]
+    Elsewhere {
+        /// The cluster.
+        cluster: ClusterName,
+        /// Where it is.
+        found: Target,
+        /// Where it was asked for.
+        wanted: Target,
+    },
+    /// Something of the right name was made by somebody else.
+    #[error("{what} was not made by this Gaia, and nothing was touched; {help}")]
+    Foreign {
+        /// What was found.
+        what: String,
+        /// What to do.
+        help: String,
+    },
+    /// The Docker engine does not answer.
+    #[error(
+        "the Docker engine does not answer: {why}; start it (`systemctl start docker`), or let this user speak to it \
+         (`usermod -aG docker <user>`)"
+    )]
+    NoEngine {
+        /// What Docker said.
+        why: String,
     },
     /// There is no such process in the cluster.
     #[error("cluster `{cluster}` runs no process `{process}`; it runs {known}")]
@@ -129,6 +159,16 @@ pub enum DeployError {
         why: String,
         /// Where to read more.
         log: PathBuf,
+    },
+    /// A store did not answer in time.
+    #[error("{what} did not answer within {seconds} s: {why}")]
+    Silent {
+        /// Which.
+        what: String,
+        /// How long was waited.
+        seconds: u64,
+        /// The last reason.
+        why: String,
     },
     /// No port was free.
     #[error("no free port was found on 127.0.0.1 between {from} and {to}; stop something that listens there")]

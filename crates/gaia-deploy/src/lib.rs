@@ -4,25 +4,38 @@
 //! [`restart`] and [`observe`] touch the machine.
 
 mod admin;
+mod admin_api;
 mod apply;
+mod background;
 mod blueprint;
+mod containers;
 mod costs;
 mod doctor;
 mod error;
+mod files;
 mod home;
 mod observe;
 mod plan;
+mod record;
+pub mod secrets;
 mod status;
+mod stores;
 pub mod targets;
 
 pub use admin::Admin;
+pub use admin_api::{Answer, call as call_admin};
 pub use apply::{Applied, ApplyOptions, Event, Program, apply, destroy, restart, stop, tidy};
-pub use blueprint::{Blueprint, ClusterInput, Credentials, GameBlueprint, GameInput, Parent};
+pub use blueprint::{Blueprint, ClusterInput, Credentials, GameBlueprint, GameInput, Needs, Parent};
 pub use costs::costs;
 pub use doctor::{Finding, FindingState, doctor};
 pub use error::DeployError;
 pub use home::{ClusterFolder, Home};
-pub use observe::{Observed, ObservedProcess, observe};
+pub use observe::{Observed, ObservedProcess, observe, observe_on};
 pub use plan::{Action, Plan, Step, StepId};
 pub use status::{ClusterState, ClusterStatus, GameStatus, ProcessStatus, SupervisorStatus, list, status};
+pub use stores::{addresses::GameAccess, set_up::set_up};
+pub use targets::compose::{
+    engine::missing_images,
+    logs::{Logs, container_logs, target_of},
+};
 pub use targets::local::{self, supervisor::supervise};

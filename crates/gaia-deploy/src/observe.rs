@@ -3,24 +3,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use gaia_names::{ClusterName, GameId, Service, Store};
+use gaia_names::{ClusterName, GameId, Service, Store, Target};
 use gaia_protocol::chat::BundleInUse;
 use tokio::task::JoinSet;
 
 use crate::{
     Blueprint, ClusterFolder, DeployError, Home, Parent,
+    admin_api::Gateway,
     error::with_cause,
-    targets::local::{
-        files, nats, ops,
-        place::Place,
-        ports, postgres,
-        processes::ProcessId,
-        record::{Life, Record},
-        redis,
-        secrets::Secrets,
-        supervisor::{
-            desired,
-            report::{ProcessState, Report},
+    files,
+    record::{Life, Ports, Record},
+    secrets::Secrets,
+    stores::{nats, postgres, redis},
+    targets::{
+        compose,
+        local::{
+            ops,
+            place::Place,
+            ports,
+            processes::ProcessId,
+            supervisor::{
+                desired,
+                report::{ProcessState, Report},
+            },
         },
     },
 };
@@ -35,6 +40,9 @@ pub struct Observed {
     /// The processes that should run, or do.
     pub processes: BTreeMap<String, ObservedProcess>,
     pub(crate) folder: ClusterFolder,
+    pub(crate) target: Target,
+    /// A gateway that runs, and how it is reached.
+    pub(crate) gateway: Option<Gateway>,
     pub(crate) is_there: bool,
     pub(crate) record: Option<Record>,
     pub(crate) secrets: Option<Secrets>,
@@ -50,7 +58,9 @@ pub struct Observed {
 /// A process as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedProcess {
-    /// Its process id, if it runs.
+    /// Whether it runs.
+    pub is_running: bool,
+    /// Its process id on this machine, where it is a process of it.
     pub pid: Option<u32>,
     /// Since when it is as it is, as the supervisor says.
     pub since: Option<DateTime<Utc>>,
@@ -94,38 +104,77 @@ impl Observed {
         self.record.as_ref().and_then(|record| record.applied.as_ref())
     }
 
+    /// Where it runs, or is to.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
     pub(crate) fn is_meant_to_run(&self) -> bool {
         self.record.as_ref().is_some_and(|record| record.life == Life::Up)
     }
 }
 
 impl ObservedProcess {
+    /// A container that was made and is not there.
+    fn gone() -> Self {
+        Self {
+            is_running: false,
+            pid: None,
+            since: None,
+            restarts: 0,
+            last_exit: None,
+            readiness: Err("its container is gone".to_owned()),
+            memory_bytes: None,
+            revision: String::new(),
+        }
+    }
+
     /// Whether it runs.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.pid.is_some()
+        self.is_running
     }
 }
 
-/// Looks at a cluster. One that does not exist is observed as nothing.
+/// Looks at a cluster where it is. One that does not exist is observed as nothing.
 ///
 /// # Errors
 ///
 /// If its files cannot be read.
 pub async fn observe(home: &Home, cluster: &ClusterName) -> Result<Observed, DeployError> {
+    observe_on(home, cluster, None).await
+}
+
+/// Looks at a cluster that is to be on a target.
+///
+/// # Errors
+///
+/// If its files cannot be read, the target does not answer, or it is on another one.
+pub async fn observe_on(home: &Home, cluster: &ClusterName, target: Option<Target>) -> Result<Observed, DeployError> {
     let folder = home.cluster(cluster);
     // What cannot be read is shown and counts as missing, so that a broken cluster can be looked at and destroyed.
     let mut faults = Vec::new();
     let record = Record::read(&folder).unwrap_or_else(|fault| note(&mut faults, &fault));
     let secrets = files::read_json(&folder.secrets(), "a cluster's secrets");
     let secrets: Option<Secrets> = secrets.unwrap_or_else(|fault| note(&mut faults, &fault));
-    let report = files::read_json(&folder.observed(), "the supervisor's report");
-    let report: Option<Report> = report.unwrap_or_else(|fault| note(&mut faults, &fault));
+    let found = record.as_ref().map(|record| record.target);
+    if let (Some(found), Some(wanted)) = (found, target)
+        && found != wanted
+    {
+        return Err(DeployError::Elsewhere {
+            cluster: cluster.clone(),
+            found,
+            wanted,
+        });
+    }
     let mut observed = Observed {
         cluster: cluster.clone(),
         is_there: folder.path().exists(),
-        supervisor: report.as_ref().and_then(supervisor),
-        processes: processes(&folder, report.as_ref())?,
+        target: found.or(target).unwrap_or(Target::Local),
+        gateway: None,
+        supervisor: None,
+        processes: BTreeMap::new(),
         settings: BTreeMap::new(),
         bundles_in_use: BTreeMap::new(),
         lost_ports: BTreeSet::new(),
@@ -134,14 +183,49 @@ pub async fn observe(home: &Home, cluster: &ClusterName) -> Result<Observed, Dep
         secrets,
         faults,
     };
-    observed.read_settings()?;
-    observed.ask_for_readiness().await;
+    match observed.target {
+        Target::Local => observed.look_at_this_machine().await?,
+        Target::Compose => observed.look_at_containers().await?,
+    }
     observed.ask_for_bundles().await;
-    observed.look_for_lost_ports();
     Ok(observed)
 }
 
 impl Observed {
+    async fn look_at_this_machine(&mut self) -> Result<(), DeployError> {
+        let report = files::read_json(&self.folder.observed(), "the supervisor's report");
+        let report: Option<Report> = report.unwrap_or_else(|fault| note(&mut self.faults, &fault));
+        self.supervisor = report.as_ref().and_then(supervisor);
+        self.processes = processes(&self.folder, report.as_ref())?;
+        self.read_settings()?;
+        self.ask_for_readiness().await;
+        self.gateway = self.gateway_ops_port().map(Gateway::Port);
+        self.look_for_lost_ports();
+        Ok(())
+    }
+
+    async fn look_at_containers(&mut self) -> Result<(), DeployError> {
+        let found = compose::observing::Found::look(&self.folder).await?;
+        self.is_there |= !found.containers.is_empty();
+        self.processes = found.processes();
+        // What was made and is not there is shown as well.
+        for id in self.record.iter().flat_map(|record| record.resources.keys()) {
+            let made =
+                id.0.split_once(':')
+                    .filter(|(kind, _)| matches!(*kind, "store" | "part" | "service"));
+            if let Some((_, name)) = made {
+                self.processes
+                    .entry(name.to_owned())
+                    .or_insert_with(ObservedProcess::gone);
+            }
+        }
+        self.gateway = found.gateway();
+        let gateways = self.record.iter().flat_map(|record| record.ports.gateway.values());
+        let gateways = gateways.filter(|_| !found.containers.contains_key("gateway-1"));
+        self.lost_ports = gateways.copied().filter(|port| !ports::is_free(*port)).collect();
+        Ok(())
+    }
+
     fn read_settings(&mut self) -> Result<(), DeployError> {
         let instances = self.record.iter().flat_map(|record| record.instances.keys());
         for instance in instances {
@@ -185,17 +269,17 @@ impl Observed {
         let (Some(record), Some(secrets)) = (&self.record, &self.secrets) else {
             return;
         };
-        let Some(port) = self.gateway_ops_port() else { return };
+        let Some(gateway) = &self.gateway else { return };
         for game in record.bundles.keys() {
             if let Some(own) = secrets.games.get(game) {
-                let answer = ops::in_use(port, game, &own.admin_token).await;
+                let answer = gateway.in_use(game, &own.admin_token).await;
                 self.bundles_in_use.insert(game.clone(), answer);
             }
         }
     }
 
     /// Where a gateway that runs is asked.
-    pub(crate) fn gateway_ops_port(&self) -> Option<u16> {
+    fn gateway_ops_port(&self) -> Option<u16> {
         let prefix = format!("{}-", Service::Gateway);
         let mut running = self
             .processes
@@ -228,6 +312,7 @@ fn note<T>(faults: &mut Vec<String>, fault: &DeployError) -> Option<T> {
 
 fn supervisor(report: &Report) -> Option<ObservedProcess> {
     report.supervisor.is_alive().then(|| ObservedProcess {
+        is_running: true,
         pid: Some(report.supervisor.pid),
         since: Some(report.since),
         restarts: 0,
@@ -260,6 +345,7 @@ fn processes(
         processes.insert(
             spec.name.clone(),
             ObservedProcess {
+                is_running: id.is_some(),
                 pid: id.map(|id| id.pid),
                 since: known.filter(|_| is_known || id.is_none()).map(|process| process.since),
                 restarts: known.map_or(0, |process| process.restarts),
@@ -280,16 +366,17 @@ fn processes(
 pub(crate) async fn readiness(
     folder: &ClusterFolder,
     secrets: Option<&Secrets>,
-    ports: &crate::targets::local::record::Ports,
+    ports: &Ports,
     name: &str,
 ) -> Result<(), String> {
     let place = Place::paths(folder.path());
     let secrets = secrets.ok_or_else(|| "the cluster's secrets are missing".to_owned())?;
     let told = |fault: DeployError| with_cause(&fault);
+    let addresses = place.addresses(ports.nats.unwrap_or_default());
     match name.parse::<Store>() {
-        Ok(Store::Postgres) => postgres::ping(&place, secrets).await.map_err(told),
-        Ok(Store::Redis) => redis::ping(&place, secrets).await.map_err(told),
-        Ok(Store::Nats) => nats::greet(ports.nats.unwrap_or_default()).await.map_err(told),
+        Ok(Store::Postgres) => postgres::ping(&addresses.superuser(secrets)).await.map_err(told),
+        Ok(Store::Redis) => redis::ping(&addresses.redis_owner(secrets)).await.map_err(told),
+        Ok(Store::Nats) => nats::greet(&addresses.nats).await.map_err(told),
         Err(_) => match ports.ops.get(name) {
             Some(port) => ops::is_ready(*port).await,
             None => Err("its port is not recorded".to_owned()),

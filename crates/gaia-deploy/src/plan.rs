@@ -1,7 +1,7 @@
 //! What is to be done so that a cluster becomes what its blueprint says: pure, data, and the same every time.
 
 pub(crate) mod ids;
-mod sight;
+pub(crate) mod sight;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -32,6 +32,8 @@ pub enum Action {
     Create,
     /// It is there and becomes different.
     Change,
+    /// It goes away and comes back as something else; what it keeps stays.
+    Replace,
     /// It is stopped and started.
     Restart,
     /// It goes away.
@@ -107,6 +109,7 @@ impl fmt::Display for Action {
         f.pad(match self {
             Self::Create => "create",
             Self::Change => "change",
+            Self::Replace => "replace",
             Self::Restart => "restart",
             Self::Remove => "remove",
         })
@@ -132,9 +135,17 @@ impl fmt::Display for Plan {
             }
         }
         let count = |action| self.steps.iter().filter(|step| step.action == action).count();
-        let all = [Action::Create, Action::Change, Action::Restart, Action::Remove];
+        let all = [
+            Action::Create,
+            Action::Change,
+            Action::Replace,
+            Action::Restart,
+            Action::Remove,
+        ];
+        // What only containers do is left out where nothing of it is to be done.
         let counted: Vec<String> = all
             .iter()
+            .filter(|action| **action != Action::Replace || count(**action) > 0)
             .map(|action| format!("{} to {action}", count(*action)))
             .collect();
         write!(f, "{}", counted.join(", "))

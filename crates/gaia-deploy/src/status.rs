@@ -3,14 +3,17 @@
 use std::{fmt, path::PathBuf};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use gaia_names::{ClusterName, GameId, Service, Store};
+use gaia_names::{ClusterName, GameId, Service, Store, Target};
 use gaia_protocol::costs::Spending;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::{
-    DeployError, Home, Observed, observe,
-    targets::local::record::{Intent, Life, Record},
+    DeployError, Home, Observed,
+    containers::parts::Role,
+    observe,
+    record::{Intent, Life, Record},
+    targets::compose::{engine::Engine, render::project},
 };
 
 /// How a cluster is as a whole.
@@ -42,8 +45,10 @@ pub struct ClusterStatus {
     pub gateway_url: Option<String>,
     /// Its games.
     pub games: Vec<GameStatus>,
-    /// Who watches over the processes.
-    pub supervisor: SupervisorStatus,
+    /// Where it runs.
+    pub target: Target,
+    /// Who watches over the processes, where that is one of Gaia's own.
+    pub supervisor: Option<SupervisorStatus>,
     /// Its stores and services.
     pub processes: Vec<ProcessStatus>,
     /// Where the logs are.
@@ -161,17 +166,39 @@ pub async fn list(home: &Home) -> Result<Vec<(ClusterName, Result<ClusterStatus,
 }
 
 impl ClusterStatus {
+    /// Adds how much memory each process uses, where that takes the target some seconds to say and is therefore not asked
+    /// for each time.
+    ///
+    /// # Errors
+    ///
+    /// If the target does not answer.
+    pub async fn measure(&mut self) -> Result<(), DeployError> {
+        if self.target != Target::Compose {
+            return Ok(());
+        }
+        let used = Engine::find().await?.memory(&project(&self.cluster)).await?;
+        for process in &mut self.processes {
+            process.memory_bytes = used.get(&process.name).copied();
+        }
+        Ok(())
+    }
+
     fn of(observed: &Observed) -> Self {
         let games: Vec<GameStatus> = games(observed);
         let processes: Vec<ProcessStatus> = processes(observed);
-        let supervisor = SupervisorStatus {
+        let supervisor = (observed.target() == Target::Local).then(|| SupervisorStatus {
             is_running: observed.supervisor.is_some(),
             pid: observed.supervisor.as_ref().and_then(|process| process.pid),
             since: observed.supervisor.as_ref().and_then(|process| process.since),
-        };
-        let (state, why) = judge(observed, &processes, supervisor.is_running);
+        });
+        let (state, why) = judge(
+            observed,
+            &processes,
+            supervisor.as_ref().map(|supervisor| supervisor.is_running),
+        );
         Self {
             cluster: observed.cluster.clone(),
+            target: observed.target(),
             state,
             why,
             generation: observed.applied().map_or(0, |blueprint| blueprint.generation),
@@ -184,7 +211,7 @@ impl ClusterStatus {
     }
 }
 
-fn judge(observed: &Observed, processes: &[ProcessStatus], is_watched: bool) -> (ClusterState, Vec<String>) {
+fn judge(observed: &Observed, processes: &[ProcessStatus], is_watched: Option<bool>) -> (ClusterState, Vec<String>) {
     let mut why = observed.faults.clone();
     let Some(record) = &observed.record else {
         why.push("its record, cluster.json, is missing".to_owned());
@@ -195,10 +222,10 @@ fn judge(observed: &Observed, processes: &[ProcessStatus], is_watched: bool) -> 
         return (ClusterState::Unfinished, why);
     }
     let is_any_running = processes.iter().any(|process| process.is_running);
-    if record.life == Life::Stopped && !is_any_running && !is_watched {
+    if record.life == Life::Stopped && !is_any_running && is_watched != Some(true) {
         return (ClusterState::Stopped, why);
     }
-    if !is_watched {
+    if is_watched == Some(false) {
         why.push("its supervisor does not run, so nothing that dies is started again; `gaia up` starts it".to_owned());
     }
     let unwell = processes
@@ -274,6 +301,7 @@ fn processes(observed: &Observed) -> Vec<ProcessStatus> {
     let mut all: Vec<ProcessStatus> = observed
         .processes
         .iter()
+        .filter(|(name, process)| !(name.as_str() == Role::Setup.name() && process.readiness.is_ok()))
         .map(|(name, process)| ProcessStatus {
             name: name.clone(),
             is_desired,

@@ -1,3 +1,4 @@
-//! Where clusters run. Today: processes on this machine.
+//! Where clusters run.
 
+pub(crate) mod compose;
 pub mod local;

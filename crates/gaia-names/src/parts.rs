@@ -74,5 +74,7 @@ part!(
     Target {
         /// Processes on this machine.
         Local = "local",
+        /// Containers on this machine, by Docker Compose.
+        Compose = "compose",
     }
 );

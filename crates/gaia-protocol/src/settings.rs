@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings<G> {
-    /// Which process this is, in logs, metrics and leases.
+    /// Which process this is, in logs, metrics and leases. Absent where several processes read one file: each is
+    /// somebody else then, whenever it starts.
+    #[serde(default = "InstanceId::fresh")]
     pub instance: InstanceId,
     /// Where health, metrics and (on the gateway) the admin API listen.
     pub ops_listen: SocketAddr,

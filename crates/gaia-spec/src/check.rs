@@ -74,6 +74,7 @@ fn game(id: GameId, config: Config, personas: Vec<Persona>) -> Game {
         budget: config.budget,
         size: config.size,
         regions: config.regions,
+        images: config.images,
         services: config.services,
         stores: config.stores,
         autoscaler: config.autoscaler,

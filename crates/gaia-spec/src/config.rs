@@ -10,8 +10,8 @@ use gaia_protocol::bundle::{Budget, Provider, Rates};
 use crate::{
     fault::{Findings, Place, shown},
     fields::{Fields, Item, Value},
-    game::{Autoscaler, Route, Size, Sizing, ToolServer},
-    prices, size,
+    game::{Autoscaler, Images, Route, Size, Sizing, ToolServer},
+    prices,
     walk::unbuilt,
 };
 
@@ -33,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) rates: Rates,
     pub(crate) size: Size,
     pub(crate) regions: Vec<String>,
+    pub(crate) images: Images,
     pub(crate) services: BTreeMap<Service, Sizing>,
     pub(crate) stores: BTreeMap<Store, Sizing>,
     pub(crate) autoscaler: Option<Autoscaler>,
@@ -68,9 +69,20 @@ pub(crate) fn read(fields: &Fields, findings: &mut Findings) -> Config {
         rates: rates(fields.map("limits")),
         size,
         regions: infrastructure.texts("regions"),
-        services: sized(size::services(size), fields),
-        stores: sized(size::stores(size), fields),
+        images: images(infrastructure.map("images")),
+        services: sized(size.services(), fields),
+        stores: sized(size.stores(), fields),
         autoscaler,
+    }
+}
+
+fn images(fields: &Fields) -> Images {
+    Images {
+        gaia: fields.text("gaia"),
+        stores: Store::ALL
+            .iter()
+            .filter_map(|store| Some((*store, fields.text(store.as_str())?)))
+            .collect(),
     }
 }
 

@@ -9,7 +9,7 @@ use gaia_protocol::{
     bundle::{self, Budget, Bundle, Persona, Provider, Rates},
     money::Price,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::tools::{OAuth, Setting, ToolSecretReference, ToolServer, Transport};
 use crate::Fault;
@@ -106,6 +106,8 @@ pub struct Game {
     pub size: Size,
     /// Where it runs, home first; at least one.
     pub regions: Vec<String>,
+    /// Container images in place of the usual ones.
+    pub images: Images,
     /// How many of each service, and what one may use.
     pub services: BTreeMap<Service, Sizing>,
     /// How many of each store, and what one may use.
@@ -114,8 +116,17 @@ pub struct Game {
     pub autoscaler: Option<Autoscaler>,
 }
 
+/// Container images in place of the usual ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Images {
+    /// Gaia itself.
+    pub gaia: Option<String>,
+    /// The stores.
+    pub stores: BTreeMap<Store, String>,
+}
+
 /// How many players a cluster is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Size {
     /// Fewer than 1,000 at once.
@@ -127,7 +138,7 @@ pub enum Size {
 }
 
 /// How many of a part, and what one of them may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizing {
     /// How many run at first.
     pub replicas: Replicas,
@@ -136,7 +147,7 @@ pub struct Sizing {
 }
 
 /// How many of a part run at first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replicas {
     /// The number, at least 1.
     pub count: u32,
@@ -147,7 +158,7 @@ pub struct Replicas {
 }
 
 /// What one replica may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
     /// Memory in bytes.
     pub memory_bytes: u64,
@@ -156,7 +167,7 @@ pub struct Resources {
 }
 
 /// How the number of replicas of a service follows the load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Autoscaler {
     /// The fewest replicas; 0 lets a quiet game end.
     pub min_replicas: u32,

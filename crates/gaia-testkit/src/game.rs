@@ -7,10 +7,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use gaia_deploy::local::{
-    secrets::signing_key_pem,
-    stores::{GameAccess, Stores},
-};
+use gaia_deploy::{GameAccess, local::private_stores::Stores, secrets::signing_key_pem};
 use gaia_names::{GameId, InstanceId, Secret, Service, Store};
 use gaia_protocol::{
     bundle::Bundle,

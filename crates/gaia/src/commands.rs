@@ -165,6 +165,12 @@ pub(crate) enum Verb {
     /// Exits 0 if the service says that it is ready, 1 if it does not, naming what is missing.
     #[command(verbatim_doc_comment)]
     Health(verbs::health::Arguments),
+    /// Ask the admin API of the gateway in this container; `gaia up` does this by itself
+    ///
+    /// Prints the HTTP status and body as JSON. The game's admin token is taken from the gateway's settings, so that it
+    /// never leaves the container.
+    #[command(verbatim_doc_comment, hide = true)]
+    Admin(verbs::admin::Arguments),
     /// Run one part of a cluster; `gaia up` does this by itself
     ///
     /// These are for supervisors, containers and whoever wants to see a part by itself. SIGTERM lets work in hand end.

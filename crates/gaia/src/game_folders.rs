@@ -8,8 +8,8 @@ use std::{
 };
 
 use clap::Args;
-use gaia_deploy::{ClusterInput, GameInput};
-use gaia_names::{ClusterName, Secret, Service};
+use gaia_deploy::{ClusterInput, GameInput, Needs};
+use gaia_names::{ClusterName, Secret, Service, Target};
 use gaia_spec::{Checked, Fault, KeyReference, Reference, ToolSecretReference};
 
 use crate::{
@@ -34,6 +34,10 @@ pub(crate) struct Shape {
     /// How many instances of a service to run: chat=2 (may be given for each service) [default: 1 each]
     #[arg(long, value_name = "SERVICE=N", value_parser = replicas)]
     replicas: Vec<(Service, u16)>,
+    /// Where to run it: local (processes on this machine) or compose (containers, by Docker Compose) [default: where it
+    /// runs already, else local]
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) target: Option<Target>,
     #[command(flatten)]
     pub(crate) home: HomeArgument,
     #[command(flatten)]
@@ -63,10 +67,17 @@ pub(crate) fn read(shape: &Shape) -> anyhow::Result<Wanted> {
         );
     }
     let mut games = Vec::new();
+    let mut needs: Option<Needs> = None;
     let mut warnings = Vec::new();
     for folder in &shape.folders {
         let checked = check(folder)?;
         warnings.extend(checked.warnings.iter().map(told));
+        let own = Needs::of(&checked.game);
+        // Several games share what the largest of them needs.
+        needs = Some(match needs.take() {
+            Some(before) if before.size >= own.size => before,
+            _ => own,
+        });
         let route_keys = keys(&checked.key_references(), &mut warnings);
         games.push(GameInput {
             bundle: checked.bundle(),
@@ -75,7 +86,7 @@ pub(crate) fn read(shape: &Shape) -> anyhow::Result<Wanted> {
         });
     }
     let own_name = games.first().map(|game| ClusterName::from(&game.bundle.game));
-    let Some(name) = shape.cluster.clone().or(own_name) else {
+    let (Some(name), Some(needs)) = (shape.cluster.clone().or(own_name), needs) else {
         return Err(Failure::new("no folder was given")
             .bad_input()
             .help("see `gaia help up`")
@@ -85,6 +96,8 @@ pub(crate) fn read(shape: &Shape) -> anyhow::Result<Wanted> {
     Ok(Wanted {
         input: ClusterInput {
             name,
+            target: shape.target.unwrap_or(Target::Local),
+            needs,
             games,
             replicas,
             inference: None,

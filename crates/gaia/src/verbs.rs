@@ -1,5 +1,6 @@
 //! One file for each verb: its arguments and what it does.
 
+pub(crate) mod admin;
 pub(crate) mod check;
 pub(crate) mod costs;
 pub(crate) mod destroy;
@@ -56,6 +57,7 @@ pub(crate) fn run(verb: Verb) -> ExitCode {
         Verb::Mcp(arguments) => tell(false, block_on(mcp::run(&arguments))),
         Verb::Play(arguments) => tell(false, block_on(play::run(&arguments))),
         Verb::Health(arguments) => tell(false, block_on(health::run(&arguments))),
+        Verb::Admin(arguments) => tell(true, block_on(admin::run(&arguments))),
         Verb::Serve(arguments) => serve::run(&arguments),
     }
 }

@@ -8,7 +8,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use super::Event;
 use crate::{
     ClusterFolder, DeployError, Step, StepId,
-    targets::local::record::{Intent, Record, Resource},
+    record::{Intent, Record, Resource},
 };
 
 /// Where tests have the process killed.

@@ -15,10 +15,7 @@ use gaia_names::ClusterName;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    DeployError, Home,
-    targets::local::{files, ports::prepare_locks},
-};
+use crate::{DeployError, Home, files, targets::local::ports::prepare_locks};
 
 /// The lock on one cluster, held until it is dropped.
 #[derive(Debug)]

@@ -27,6 +27,10 @@ pub(crate) const REDIS_USERS: &str = "redis:users";
 pub(crate) const NATS_ACCOUNTS: &str = "nats:accounts";
 /// The note that all is done, where nothing else is missing.
 pub(crate) const RECORD: &str = "record";
+/// The Compose file and what the containers read.
+pub(crate) const COMPOSE_FILES: &str = "files";
+/// Destroy: all volumes.
+pub(crate) const VOLUMES: &str = "volumes";
 /// Destroy: all processes.
 pub(crate) const PROCESSES: &str = "processes";
 /// Destroy: the folder with all data.
@@ -39,6 +43,11 @@ pub(crate) const STORES: [Store; 3] = [Store::Postgres, Store::Redis, Store::Nat
 
 pub(crate) fn store_step(store: Store) -> StepId {
     StepId(format!("store:{store}"))
+}
+
+/// The step of a part that is no store and no service.
+pub(crate) fn part_step(name: &str) -> StepId {
+    StepId(format!("part:{name}"))
 }
 
 pub(crate) fn service_step(instance: &str) -> StepId {

@@ -11,34 +11,51 @@ use super::{
 };
 use crate::{
     Blueprint, Observed, ObservedProcess,
-    targets::local::{nats, place::Place, ports, postgres, record::Record, redis, secrets::Secrets, services},
+    record::{Life, Record},
+    secrets::Secrets,
+    targets::local::{nats, place::Place, ports, postgres, redis, services},
 };
 
 /// What is there beside what should be.
-pub(super) struct Sight<'a> {
-    pub(super) observed: &'a Observed,
-    pub(super) blueprint: &'a Blueprint,
+pub(crate) struct Sight<'a> {
+    pub(crate) observed: &'a Observed,
+    pub(crate) blueprint: &'a Blueprint,
     /// The record, unless what it speaks of goes away.
-    pub(super) record: Option<&'a Record>,
+    pub(crate) record: Option<&'a Record>,
 }
 
-const INTERRUPTED: &str = "an earlier command ended in the middle of it";
+pub(crate) const INTERRUPTED: &str = "an earlier command ended in the middle of it";
 const NONE_YET: &str = "there is none yet";
 
+/// What does not work while a store does not.
+pub(crate) fn store_down(store: Store) -> &'static str {
+    match store {
+        Store::Postgres => "players get a 503",
+        Store::Redis => "rate limits and recent messages are forgotten",
+        Store::Nats => "requests wait or fail",
+    }
+}
+
 impl Sight<'_> {
-    fn is_interrupted(&self, id: &str) -> bool {
+    /// Whether a destroy ended in the middle.
+    pub(crate) fn is_leftover(&self) -> bool {
+        let record = self.observed.record.as_ref();
+        record.is_some_and(|record| record.life == Life::Destroying)
+    }
+
+    pub(crate) fn is_interrupted(&self, id: &str) -> bool {
         self.record
             .and_then(|record| record.intent.as_ref())
             .is_some_and(|intent| intent.step.0 == id)
     }
 
-    fn has(&self, id: &str) -> bool {
+    pub(crate) fn has(&self, id: &str) -> bool {
         self.record
             .is_some_and(|record| record.resources.contains_key(&StepId(id.to_owned())))
     }
 
     /// A step whose resource says by its digest whether it is as it should be.
-    pub(super) fn made(&self, id: &str, wanted: &str, differs: &str) -> Option<Step> {
+    pub(crate) fn made(&self, id: &str, wanted: &str, differs: &str) -> Option<Step> {
         if self.is_interrupted(id) {
             return Some(step(id, Action::Change, INTERRUPTED, None));
         }
@@ -52,7 +69,7 @@ impl Sight<'_> {
         }
     }
 
-    pub(super) fn folders(&self) -> Option<Step> {
+    pub(crate) fn folders(&self) -> Option<Step> {
         self.made(
             FOLDERS,
             &folders_digest(),
@@ -60,7 +77,7 @@ impl Sight<'_> {
         )
     }
 
-    pub(super) fn secrets(&self) -> Option<Step> {
+    pub(crate) fn secrets(&self) -> Option<Step> {
         let kept = self.observed.secrets.as_ref().filter(|_| self.record.is_some());
         let missing = |secrets: &Secrets| {
             self.blueprint
@@ -83,7 +100,7 @@ impl Sight<'_> {
         }
     }
 
-    pub(super) fn ports(&self) -> Option<Step> {
+    pub(crate) fn ports(&self) -> Option<Step> {
         let Some(record) = self.record else {
             return Some(step(PORTS, Action::Create, "none are chosen yet", None));
         };
@@ -104,12 +121,12 @@ impl Sight<'_> {
         }
     }
 
-    pub(super) fn postgres_data(&self) -> Option<Step> {
+    pub(crate) fn postgres_data(&self) -> Option<Step> {
         let is_made = self.has(POSTGRES_DATA) && !self.is_interrupted(POSTGRES_DATA);
         (!is_made).then(|| step(POSTGRES_DATA, Action::Create, NONE_YET, None))
     }
 
-    pub(super) fn supervisor(&self) -> Option<Step> {
+    pub(crate) fn supervisor(&self) -> Option<Step> {
         if self.record.is_some() && self.observed.supervisor.is_some() {
             return None;
         }
@@ -127,17 +144,13 @@ impl Sight<'_> {
         }
     }
 
-    fn process(&self, name: &str) -> Option<&ObservedProcess> {
+    pub(crate) fn process(&self, name: &str) -> Option<&ObservedProcess> {
         self.observed.processes.get(name).filter(|_| self.record.is_some())
     }
 
-    pub(super) fn store(&self, store: Store) -> Option<Step> {
+    pub(crate) fn store(&self, store: Store) -> Option<Step> {
         let id = store_step(store);
-        let down = match store {
-            Store::Postgres => "players get a 503",
-            Store::Redis => "rate limits and recent messages are forgotten",
-            Store::Nats => "requests wait or fail",
-        };
+        let down = store_down(store);
         if !self.has(&id.0) {
             return Some(step(&id.0, Action::Create, NONE_YET, None));
         }
@@ -172,7 +185,7 @@ impl Sight<'_> {
         }
     }
 
-    pub(super) fn removed(&self) -> impl Iterator<Item = Step> {
+    pub(crate) fn removed(&self) -> impl Iterator<Item = Step> {
         let wanted: Vec<String> = self.blueprint.instances().map(|(_, _, instance)| instance).collect();
         let recorded = self.record.into_iter().flat_map(|record| record.instances.keys());
         let gone: Vec<Step> = recorded
@@ -189,7 +202,7 @@ impl Sight<'_> {
         gone.into_iter()
     }
 
-    pub(super) fn instance(&self, service: Service, instance: &str) -> Option<Step> {
+    pub(crate) fn instance(&self, service: Service, instance: &str) -> Option<Step> {
         let id = service_step(instance);
         let is_alone = self.blueprint.replicas.get(&service).is_none_or(|count| *count == 1);
         let down = is_alone.then_some(match service {
@@ -234,7 +247,7 @@ impl Sight<'_> {
         port.is_some_and(|port| self.observed.lost_ports.contains(&port))
     }
 
-    pub(super) fn bundle(&self, game: &GameId) -> Option<Step> {
+    pub(crate) fn bundle(&self, game: &GameId) -> Option<Step> {
         let id = bundle_step(game);
         let generation = self.blueprint.games.get(game).map_or(0, |own| own.bundle.generation);
         let publish = format!("publish generation {generation}");
@@ -262,7 +275,7 @@ impl Sight<'_> {
 }
 
 /// A step.
-pub(super) fn step(id: &str, action: Action, why: &str, down: Option<&str>) -> Step {
+pub(crate) fn step(id: &str, action: Action, why: &str, down: Option<&str>) -> Step {
     Step {
         id: StepId(id.to_owned()),
         action,

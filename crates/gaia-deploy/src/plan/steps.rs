@@ -1,34 +1,42 @@
 //! Which steps lead from what is there to what should be.
 
-use gaia_names::Service;
+use gaia_names::{Service, Target};
 
 use super::{
     Action, Step,
     ids::{
         FOLDER, LEFTOVERS, NATS_ACCOUNTS, POSTGRES_MIGRATIONS, POSTGRES_ROLES, PROCESSES, PROOF, RECORD, REDIS_USERS,
-        STORES,
+        STORES, VOLUMES,
     },
     sight::{Sight, step},
 };
 use crate::{
     Blueprint, Observed,
-    targets::local::{migrations, nats, postgres, record::Life, redis},
+    stores::{migrations, nats, postgres, redis},
+    targets::compose,
 };
 
 /// The steps towards a blueprint.
 pub(super) fn towards(observed: &Observed, blueprint: &Blueprint) -> Vec<Step> {
-    let gone = observed
-        .record
-        .as_ref()
-        .is_some_and(|record| record.life == Life::Destroying);
-    let record = observed.record.as_ref().filter(|_| !gone);
-    let sight = Sight {
+    let mut sight = Sight {
         observed,
         blueprint,
-        record,
+        record: observed.record.as_ref(),
     };
+    if sight.is_leftover() {
+        sight.record = None;
+    }
+    match blueprint.target {
+        Target::Local => on_this_machine(&sight),
+        Target::Compose => compose::sight::towards(&sight),
+    }
+}
+
+/// The steps towards a blueprint of processes on this machine.
+fn on_this_machine(sight: &Sight<'_>) -> Vec<Step> {
+    let Sight { blueprint, record, .. } = *sight;
     let mut steps = Vec::new();
-    if gone {
+    if sight.is_leftover() {
         let why = "a destroy ended in the middle: what is left of it goes first";
         steps.push(step(LEFTOVERS, Action::Remove, why, Some("nothing works")));
     }
@@ -44,7 +52,7 @@ pub(super) fn towards(observed: &Observed, blueprint: &Blueprint) -> Vec<Step> {
         .flatten(),
     );
     steps.extend(STORES.iter().filter_map(|store| sight.store(*store)));
-    steps.extend(within_stores(&sight, blueprint));
+    steps.extend(within_stores(sight, blueprint));
     steps.extend(sight.removed());
     // The gateway comes last, so that whoever connects finds somebody to answer.
     let mut order: Vec<(Service, String)> = blueprint
@@ -101,8 +109,17 @@ pub(super) fn away(observed: &Observed) -> Vec<Step> {
         (false, 0) => "none is known to run; it is made sure of".to_owned(),
         (false, count) => format!("{count} processes run"),
     };
-    vec![
-        step(PROCESSES, Action::Remove, &why, Some("nothing works")),
+    let mut steps = vec![step(PROCESSES, Action::Remove, &why, Some("nothing works"))];
+    if observed.target() == Target::Compose {
+        let why = "they hold all that it has";
+        steps.push(step(
+            VOLUMES,
+            Action::Remove,
+            why,
+            Some("all its data is gone for good"),
+        ));
+    }
+    steps.extend([
         step(
             FOLDER,
             Action::Remove,
@@ -110,5 +127,6 @@ pub(super) fn away(observed: &Observed) -> Vec<Step> {
             None,
         ),
         step(PROOF, Action::Remove, "no process, socket or file may be left", None),
-    ]
+    ]);
+    steps
 }

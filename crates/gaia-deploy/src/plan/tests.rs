@@ -3,22 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use gaia_names::{Secret, Service, Store};
+use gaia_names::{Secret, Service, Store, Target};
 use gaia_protocol::{bundle::Bundle, chat::BundleInUse, settings::InferenceAccess};
 use insta::assert_snapshot;
 
 use super::{Plan, StepId, ids};
 use crate::{
     Blueprint, ClusterInput, GameInput, Home, Observed, ObservedProcess,
-    targets::local::{
-        migrations, nats,
-        place::Place,
-        postgres,
-        record::{Intent, Life, Record, Resource},
-        redis,
-        secrets::Secrets,
-        services,
-    },
+    record::{Intent, Life, Record, Resource},
+    secrets::Secrets,
+    stores::{self, migrations},
+    targets::local::{nats, place::Place, postgres, redis, services},
 };
 
 fn bundle(game: &str, theme: &str) -> Bundle {
@@ -53,6 +48,8 @@ fn nothing() -> Observed {
     Observed {
         folder: Home::at("/h").unwrap().cluster(&cluster),
         cluster,
+        target: Target::Local,
+        gateway: None,
         supervisor: None,
         processes: BTreeMap::new(),
         is_there: false,
@@ -67,6 +64,7 @@ fn nothing() -> Observed {
 
 fn running(revision: String) -> ObservedProcess {
     ObservedProcess {
+        is_running: true,
         pid: Some(42),
         since: None,
         restarts: 0,
@@ -97,10 +95,10 @@ fn made(blueprint: &Blueprint) -> BTreeMap<StepId, Resource> {
         (ids::PORTS, String::new()),
         (ids::POSTGRES_DATA, String::new()),
         (ids::SUPERVISOR, String::new()),
-        (ids::POSTGRES_ROLES, postgres::roles_digest(games())),
+        (ids::POSTGRES_ROLES, stores::postgres::roles_digest(games())),
         (ids::POSTGRES_MIGRATIONS, migrations::digest()),
-        (ids::REDIS_USERS, redis::users_digest(games())),
-        (ids::NATS_ACCOUNTS, nats::accounts_digest(games())),
+        (ids::REDIS_USERS, stores::redis::users_digest(games())),
+        (ids::NATS_ACCOUNTS, stores::nats::accounts_digest(games())),
     ] {
         make(StepId(id.to_owned()), digest);
     }
@@ -122,7 +120,7 @@ fn after(blueprint: &Blueprint) -> Observed {
         ..nothing()
     };
     let mut secrets = Secrets::make().unwrap();
-    let mut record = Record::new(blueprint.cluster.clone());
+    let mut record = Record::new(blueprint.cluster.clone(), blueprint.target);
     record.generation = blueprint.generation;
     record.digest.clone_from(&blueprint.digest);
     record.applied = Some(blueprint.clone());
@@ -294,7 +292,7 @@ fn what_has_died_is_started_again() {
     observed.supervisor = None;
     for name in ["chat-1", "redis"] {
         let process = observed.processes.get_mut(name).unwrap();
-        (process.pid, process.last_exit) = (None, Some("signal 9".to_owned()));
+        (process.is_running, process.last_exit) = (false, Some("signal 9".to_owned()));
     }
     assert_snapshot!(plan(&observed, input("dark")), @r#"
     cluster `kos`, generation 1, put right
@@ -333,7 +331,7 @@ fn drift_is_shown_and_put_right() {
 #[test]
 fn a_port_that_somebody_took_is_chosen_anew() {
     let mut observed = after(&first());
-    observed.processes.get_mut("nats").unwrap().pid = None;
+    observed.processes.get_mut("nats").unwrap().is_running = false;
     observed.lost_ports.insert(4000);
     assert_snapshot!(plan(&observed, input("dark")), @r#"
     cluster `kos`, generation 1, put right
@@ -414,7 +412,10 @@ fn a_stopped_cluster_starts_again_with_what_it_has() {
     let mut observed = after(&first());
     observed.supervisor = None;
     observed.record.as_mut().unwrap().life = Life::Stopped;
-    observed.processes.values_mut().for_each(|process| process.pid = None);
+    observed
+        .processes
+        .values_mut()
+        .for_each(|process| process.is_running = false);
     assert_snapshot!(plan(&observed, input("dark")), @r#"
     cluster `kos`, generation 1, put right
       restart  supervisor         the cluster was stopped

@@ -1,20 +1,17 @@
 //! Clusters as processes on this machine.
 
-pub(crate) mod background;
+use crate::{background, files, record, secrets};
+
 pub(crate) mod destroying;
-pub(crate) mod files;
-pub(crate) mod migrations;
 pub(crate) mod nats;
 pub(crate) mod ops;
 pub(crate) mod place;
 pub(crate) mod ports;
 pub(crate) mod postgres;
+pub mod private_stores;
 pub(crate) mod processes;
-pub(crate) mod record;
 pub(crate) mod redis;
 pub(crate) mod running;
-pub mod secrets;
 pub(crate) mod services;
-pub mod stores;
 pub mod supervisor;
 pub(crate) mod work;

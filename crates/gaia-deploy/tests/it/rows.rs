@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use gaia_deploy::local::stores::GameAccess;
+use gaia_deploy::GameAccess;
 use gaia_names::Service;
 use tokio_postgres::{Client, error::SqlState};
 

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use gaia_deploy::{
-    DeployError,
-    local::stores::{GameAccess, Stores},
-};
+use gaia_deploy::{DeployError, GameAccess, local::private_stores::Stores};
 use gaia_names::{GameId, Secret, Service, Store};
 use gaia_protocol::settings::{NatsAccess, PostgresAccess, RedisAccess};
 use tempfile::TempDir;

@@ -1,6 +1,6 @@
 //! Tokens that are not what they claim to be.
 
-use gaia_deploy::local::secrets::signing_key_pem;
+use gaia_deploy::secrets::signing_key_pem;
 use gaia_names::Secret;
 use gaia_testkit::{TestCluster, Visitor};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};

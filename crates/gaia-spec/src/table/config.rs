@@ -256,6 +256,31 @@ const INFRASTRUCTURE: &[Key] = &[
     )
     .default("[us-east]")
     .example("[us-east, us-west, eu-west]"),
+    Key::new(
+        "images",
+        Kind::Map(IMAGES),
+        "Container images in place of the usual ones, where the game runs in containers.",
+    )
+    .said("those that this version of Gaia was tested with"),
+];
+
+const fn image(name: &'static str, doc: &'static str, example: &'static str) -> Key {
+    Key::new(name, Kind::Text { longest: 255 }, doc).example(example)
+}
+
+const IMAGES: &[Key] = &[
+    image("gaia", "Gaia itself.", "registry.example.com/gaia:0.1.0"),
+    image(
+        "postgres",
+        "Postgres 15 or newer, made like the official image.",
+        "postgres:17",
+    ),
+    image(
+        "redis",
+        "Redis 7 or Valkey 8, made like the official image.",
+        "valkey/valkey:8",
+    ),
+    image("nats", "NATS 2.9 or newer, with a shell.", "nats:2-alpine"),
 ];
 
 const fn feature(name: &'static str, doc: &'static str) -> Key {

@@ -2,10 +2,11 @@
 
 mod tail;
 
-use std::{io, path::Path, time::Duration};
+use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 use clap::Args;
 use gaia_deploy::{ClusterFolder, DeployError};
+use gaia_names::Target;
 use serde_json::json;
 
 use self::tail::{Tail, last_lines};
@@ -48,6 +49,9 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let home = environment::home(arguments.home.home.as_deref())?;
     let cluster = super::cluster_named(&home, &arguments.game).await?;
     let folder = home.cluster(&cluster);
+    if gaia_deploy::target_of(&folder)? == Target::Compose {
+        return of_containers(&folder, arguments).await;
+    }
     let processes = processes(&folder, arguments.process.as_deref())?;
     if arguments.json.json {
         return document(&folder, &processes, arguments.lines);
@@ -57,6 +61,37 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Done),
         shown => Ok(shown.map(|()| Outcome::Done)?),
     }
+}
+
+/// What containers wrote, as their engine keeps it.
+async fn of_containers(folder: &ClusterFolder, arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let mut logs =
+        gaia_deploy::container_logs(folder, arguments.process.as_deref(), arguments.lines, arguments.follow).await?;
+    if arguments.json.json {
+        let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        while let Some((process, line)) = logs.next().await? {
+            all.entry(process).or_default().push(line);
+        }
+        let all: Vec<_> = all
+            .iter()
+            .map(|(process, lines)| json!({ "process": process, "lines": lines }))
+            .collect();
+        Output::new(true).document(&json!({ "cluster": folder.name(), "logs": all }));
+        return Ok(Outcome::Done);
+    }
+    let paint = Paint::stdout();
+    while let Some((process, line)) = logs.next().await? {
+        let line = format!(
+            "{} {}\n",
+            paint.ink(Ink::Dim, &format!("{process:<10} |")),
+            plain(&line)
+        );
+        match output::put(&line) {
+            Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => break,
+            put => put?,
+        }
+    }
+    Ok(Outcome::Done)
 }
 
 /// The processes of a cluster that have a log and are meant, by name.

@@ -1,7 +1,8 @@
 //! `gaia plan`: what `gaia up` would do.
 
 use clap::Args;
-use gaia_deploy::{Blueprint, Home, Observed, Plan};
+use gaia_deploy::{Blueprint, Observed, Plan};
+use gaia_names::Target;
 use serde_json::json;
 
 use crate::{
@@ -22,11 +23,15 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.shape.json.json);
     let home = environment::home(arguments.shape.home.home.as_deref())?;
     let mut wanted = game_folders::read(&arguments.shape)?;
-    let inference = Inference::of(&home)?;
-    wanted.warnings.extend(inference.missing());
-    wanted.input.inference = inference.expected(&home.cluster(&wanted.input.name)).await;
-    let warnings = wanted.warnings.clone();
-    let (_, plan) = draw_up(&home, wanted).await?;
+    let observed = gaia_deploy::observe_on(&home, &wanted.input.name, arguments.shape.target).await?;
+    if observed.target() == Target::Local {
+        let inference = Inference::of(&home)?;
+        wanted.warnings.extend(inference.missing());
+        wanted.input.inference = inference.expected(&home.cluster(&wanted.input.name)).await;
+    }
+    let mut warnings = wanted.warnings.clone();
+    let (blueprint, plan) = draw_up(&observed, wanted)?;
+    warnings.extend(missing_images(&blueprint).await?);
     for warning in &warnings {
         output.warn(warning);
     }
@@ -40,9 +45,24 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 }
 
 /// The blueprint of what is wanted, and the plan that leads there.
-pub(super) async fn draw_up(home: &Home, wanted: Wanted) -> anyhow::Result<(Blueprint, Plan)> {
-    let observed: Observed = gaia_deploy::observe(home, &wanted.input.name).await?;
+pub(super) fn draw_up(observed: &Observed, mut wanted: Wanted) -> anyhow::Result<(Blueprint, Plan)> {
+    wanted.input.target = observed.target();
     let blueprint = Blueprint::draw_up(wanted.input, &observed.parent())?;
-    let plan = Plan::between(&observed, &blueprint);
+    let plan = Plan::between(observed, &blueprint);
     Ok((blueprint, plan))
+}
+
+/// What is to be said of images that are not there yet.
+pub(super) async fn missing_images(blueprint: &Blueprint) -> anyhow::Result<Vec<String>> {
+    if blueprint.target == Target::Local {
+        return Ok(Vec::new());
+    }
+    let missing = gaia_deploy::missing_images(blueprint).await?;
+    let told = |image: String| match image.contains('/') {
+        true => format!("the image {image} is not here yet and is fetched"),
+        false => {
+            format!("the image {image} is not here, and no registry is named that has it; `scripts/images` builds it")
+        }
+    };
+    Ok(missing.into_iter().map(told).collect())
 }

@@ -2,7 +2,9 @@
 
 use std::{
     convert::Infallible,
+    fs,
     future::Future,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -13,7 +15,12 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use gaia_deploy::Home;
 use gaia_inference::RunSettings;
-use tokio::runtime::{Builder, Runtime};
+use gaia_names::Secret;
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
 
 use crate::{
     characters::Inference,
@@ -51,6 +58,11 @@ enum Role {
     /// Runs one instance of a service until SIGTERM or SIGINT.
     #[command(verbatim_doc_comment)]
     Chat(ServiceArguments),
+    /// Makes roles, tables and users in a cluster's stores, and ends
+    ///
+    /// Waits for the stores of a cluster in containers and makes them ready for its services. Doing it again changes nothing.
+    #[command(verbatim_doc_comment)]
+    Setup(ServiceArguments),
     /// Watches over the processes of one cluster on this machine
     ///
     /// Starts what should run, restarts what dies, and adopts what it finds running.
@@ -58,7 +70,8 @@ enum Role {
     Supervisor(SupervisorArguments),
     /// The small model that this machine's clusters share
     ///
-    /// Serves /v1/embeddings on loopback and ends when no cluster of this machine uses it any more.
+    /// Serves /v1/embeddings on loopback and ends when no cluster of this machine uses it any more, or, with --listen,
+    /// there until SIGTERM.
     #[command(verbatim_doc_comment)]
     Inference(InferenceArguments),
 }
@@ -85,6 +98,12 @@ struct InferenceArguments {
     /// The folder of installed models [default: $GAIA_MODELS, else models beside --home]
     #[arg(long, value_name = "FOLDER")]
     models: Option<PathBuf>,
+    /// Listen here, for a cluster in containers of its own, in place of finding a port on loopback
+    #[arg(long, value_name = "ADDRESS", requires = "key_file")]
+    listen: Option<SocketAddr>,
+    /// The file with the key that callers must have
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    key_file: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
@@ -92,6 +111,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Role::Gateway(arguments) => service(gaia_gateway::main(&arguments.settings)),
         Role::Auth(arguments) => service(gaia_auth::main(&arguments.settings)),
         Role::Chat(arguments) => service(gaia_chat::main(&arguments.settings)),
+        Role::Setup(arguments) => told(one_thread(set_up(&arguments.settings))),
         Role::Supervisor(arguments) => told(one_thread(supervise(&arguments.cluster))),
         Role::Inference(arguments) => told(one_thread(inference(arguments))),
     }
@@ -158,6 +178,11 @@ async fn keep_up(inference: &Inference) -> Infallible {
     }
 }
 
+async fn set_up(settings: &Path) -> anyhow::Result<()> {
+    log::start()?;
+    Ok(gaia_deploy::set_up(settings).await?)
+}
+
 async fn inference(arguments: &InferenceArguments) -> anyhow::Result<()> {
     log::start()?;
     let models = match (&arguments.models, arguments.home.parent()) {
@@ -170,5 +195,18 @@ async fn inference(arguments: &InferenceArguments) -> anyhow::Result<()> {
                 .into());
         }
     };
-    Ok(gaia_inference::run(RunSettings::new(&arguments.home, models)).await?)
+    let settings = RunSettings::new(&arguments.home, models);
+    let (Some(listen), Some(key)) = (arguments.listen, &arguments.key_file) else {
+        return Ok(gaia_inference::run(settings).await?);
+    };
+    let key = fs::read_to_string(key).with_context(|| format!("failed to read {}", key.display()))?;
+    let failed = || format!("failed to listen on {listen}");
+    let listener = TcpListener::bind(listen).await.with_context(failed)?;
+    fs::create_dir_all(&settings.home).with_context(|| format!("failed to make {}", settings.home.display()))?;
+    let settings = gaia_inference::Settings::new(Secret::new(key.trim()), settings.models_folder, settings.home);
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+    let ended = async move {
+        terminate.recv().await;
+    };
+    Ok(gaia_inference::serve(listener, settings, ended).await?)
 }

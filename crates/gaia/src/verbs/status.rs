@@ -3,6 +3,7 @@
 use chrono::Utc;
 use clap::Args;
 use gaia_deploy::{ClusterStatus, GameStatus, ProcessStatus};
+use gaia_names::Target;
 
 use crate::{
     commands::{HomeArgument, JsonArgument},
@@ -28,7 +29,8 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         return super::list::all(output, &home).await;
     };
     let cluster = super::cluster_named(&home, game).await?;
-    let status = gaia_deploy::status(&home, &cluster).await?;
+    let mut status = gaia_deploy::status(&home, &cluster).await?;
+    status.measure().await?;
     output.document(&status);
     tell(output, &status);
     Ok(Outcome::Done)
@@ -59,22 +61,25 @@ fn tell(output: Output, status: &ClusterStatus) {
     for process in &status.processes {
         table.row(row(process));
     }
-    let supervisor = &status.supervisor;
-    let pid = supervisor.pid.map(|pid| pid.to_string()).unwrap_or_default();
-    let state = if supervisor.is_running {
-        "running"
-    } else {
-        "not running"
-    };
-    table.row([
-        "supervisor".into(),
-        state.into(),
-        pid,
-        String::new(),
-        String::new(),
-        age(supervisor.since),
-    ]);
-    output.say(format_args!("\n{table}\n\nLogs: {}", status.logs.display()));
+    if let Some(supervisor) = &status.supervisor {
+        let pid = supervisor.pid.map(|pid| pid.to_string()).unwrap_or_default();
+        let state = match supervisor.is_running {
+            true => "running",
+            false => "not running",
+        };
+        table.row([
+            "supervisor".into(),
+            state.into(),
+            pid,
+            String::new(),
+            String::new(),
+            age(supervisor.since),
+        ]);
+    }
+    match status.target {
+        Target::Local => output.say(format_args!("\n{table}\n\nLogs: {}", status.logs.display())),
+        Target::Compose => output.say(format_args!("\n{table}\n\nLogs: gaia logs {}", status.cluster)),
+    }
 }
 
 /// How a game's characters answer, and why not better.

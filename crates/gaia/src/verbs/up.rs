@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use gaia_deploy::{ClusterStatus, Event, Home};
 use gaia_inference::Lease;
-use gaia_names::ClusterName;
+use gaia_names::{ClusterName, Target};
 use serde_json::json;
 
 use super::plan::draw_up;
@@ -30,10 +30,17 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut wanted = game_folders::read(&arguments.shape)?;
     environment::make_home(&home)?;
     let mut steps = Steps::new(output);
-    // Held until the cluster's supervisor holds its own, so that inference does not end in between.
-    let lease = start_inference(&home, &mut wanted, &steps).await?;
-    let warnings = wanted.warnings.clone();
-    let (blueprint, plan) = draw_up(&home, wanted).await?;
+    let (name, target) = (wanted.input.name.clone(), arguments.shape.target);
+    let mut observed = gaia_deploy::observe_on(&home, &name, target).await?;
+    let mut lease = None;
+    if observed.target() == Target::Local {
+        // Held until the cluster's supervisor holds its own, so that inference does not end in between.
+        lease = start_inference(&home, &mut wanted, &steps).await?;
+        observed = gaia_deploy::observe_on(&home, &name, target).await?;
+    }
+    let mut warnings = wanted.warnings.clone();
+    let (blueprint, plan) = draw_up(&observed, wanted)?;
+    warnings.extend(super::plan::missing_images(&blueprint).await?);
     let mut done = Vec::new();
     if !plan.is_empty() {
         let mut on_event = |event: Event| steps.on(event);

@@ -1,23 +1,6 @@
-//! A private NATS server: one account per game, one user per service, and each user only on its own subjects.
+//! A private NATS server, on a port of loopback.
 
-use std::{
-    net::Ipv4Addr,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
-
-use gaia_names::{GameId, Secret, Service};
-use gaia_protocol::{
-    Request,
-    chat::ForgetPlayer,
-    settings::NatsAccess,
-    subjects::{budget_events, bundle_announcements, events, inbox_prefix, turn_commands},
-};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
-    net::TcpStream,
-    time::{sleep, timeout},
-};
+use std::{net::Ipv4Addr, path::PathBuf};
 
 use super::{
     files,
@@ -25,7 +8,11 @@ use super::{
     processes::{Ending, Kind, ProcessSpec, find_program},
     secrets::Secrets,
 };
-use crate::{DeployError, blueprint::digest_bytes};
+use crate::{
+    DeployError,
+    blueprint::digest_bytes,
+    stores::nats::{accounts, limits},
+};
 
 pub(crate) fn program() -> Result<PathBuf, DeployError> {
     let sbin = ["/usr/local/sbin", "/usr/sbin", "/usr/local/bin"].map(PathBuf::from);
@@ -35,19 +22,12 @@ pub(crate) fn program() -> Result<PathBuf, DeployError> {
     })
 }
 
-/// The largest message, in bytes: the largest bundle that the gateway takes (8 MiB), as it is written on its way to chat.
-/// NATS itself goes up to 64 MiB and advises to stay near 8.
-const LARGEST_MESSAGE: u32 = 9 << 20;
-/// How many bytes may wait for a slow reader before it is cut off, in NATS' own measure; room for several of the largest.
-const MOST_WAITING: u32 = 64 << 20;
-
 /// What it reads when it starts. Who may say what stands in a second file, which it reads again when told so.
 pub(crate) fn config(port: u16) -> String {
     format!(
-        "listen: \"{}:{port}\"\nmax_payload: {LARGEST_MESSAGE}\nmax_connections: 1024\nmax_subscriptions: 100000\n\
-         max_pending: {MOST_WAITING}\nwrite_deadline: \"5s\"\nmax_control_line: 4096\nping_interval: \"20s\"\n\
-         logtime: true\ninclude accounts.conf\n",
-        Ipv4Addr::LOCALHOST
+        "listen: \"{}:{port}\"\n{}logtime: true\ninclude accounts.conf\n",
+        Ipv4Addr::LOCALHOST,
+        limits(),
     )
 }
 
@@ -89,155 +69,4 @@ pub(crate) fn spec(place: &Place, port: u16) -> Result<ProcessSpec, DeployError>
 /// The digest of what it reads only when it starts.
 pub(crate) fn revision(port: u16) -> String {
     digest_bytes(config(port).as_bytes())
-}
-
-/// The digest of who may say what, secrets apart.
-pub(crate) fn accounts_digest<'a>(games: impl Iterator<Item = &'a GameId>) -> String {
-    let rights: Vec<_> = games
-        .flat_map(|game| {
-            Service::ALL
-                .iter()
-                .map(move |service| (game.clone(), *service, Rights::of(game, *service)))
-        })
-        .map(|(game, service, rights)| format!("{game} {service} {:?} {:?}", rights.publish, rights.subscribe))
-        .collect();
-    digest_bytes(rights.join("\n").as_bytes())
-}
-
-/// How a service of a game reaches it.
-pub(crate) fn access(port: u16, game: &GameId, service: Service, password: &Secret) -> NatsAccess {
-    NatsAccess {
-        address: format!("127.0.0.1:{port}"),
-        user: format!("{game}/{service}"),
-        password: password.clone(),
-    }
-}
-
-/// Asks whether it answers: it speaks first.
-pub(crate) async fn greet(port: u16) -> Result<(), DeployError> {
-    let asked = timeout(Duration::from_secs(2), async {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-        let mut greeting = [0u8; 5];
-        stream.read_exact(&mut greeting).await?;
-        Ok::<_, std::io::Error>(greeting)
-    });
-    match asked.await {
-        Ok(Ok(greeting)) if greeting == *b"INFO " => Ok(()),
-        Ok(Ok(_)) => Err(silent("something else listens on its port")),
-        Ok(Err(fault)) => Err(silent(&fault.to_string())),
-        Err(_) => Err(silent("it takes connections and says nothing")),
-    }
-}
-
-/// Waits until every user may log in: a reload is done when the server says so to who asks, not when it is signalled.
-pub(crate) async fn wait_for_accounts(port: u16, secrets: &Secrets) -> Result<(), DeployError> {
-    let until = Instant::now() + Duration::from_secs(10);
-    let users: Vec<_> = secrets
-        .games
-        .iter()
-        .flat_map(|(game, own)| own.nats.iter().map(move |(s, word)| (format!("{game}/{s}"), word)))
-        .collect();
-    for (user, password) in users {
-        while let Err(fault) = log_in(port, &user, password).await {
-            if Instant::now() > until {
-                return Err(silent(&fault.to_string()));
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
-    }
-    Ok(())
-}
-
-/// Logs in and asks for a sign of life.
-async fn log_in(port: u16, user: &str, password: &Secret) -> std::io::Result<()> {
-    let asked = timeout(Duration::from_secs(2), async {
-        let mut stream = BufStream::new(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?);
-        let hello = serde_json::json!({ "user": user, "pass": password.expose(), "verbose": false, "pedantic": false });
-        stream
-            .write_all(format!("CONNECT {hello}\r\nPING\r\n").as_bytes())
-            .await?;
-        stream.flush().await?;
-        let mut lines = stream.take(64 << 10).lines();
-        while let Some(line) = lines.next_line().await? {
-            match line.as_str() {
-                "PONG" => return Ok(()),
-                refusal if refusal.starts_with("-ERR") => return Err(std::io::Error::other(refusal.to_owned())),
-                _ => {}
-            }
-        }
-        Err(std::io::Error::other("it closed the connection"))
-    });
-    asked
-        .await
-        .unwrap_or_else(|_| Err(std::io::Error::other("it says nothing")))
-}
-
-fn silent(why: &str) -> DeployError {
-    DeployError::System {
-        doing: "reach NATS",
-        source: std::io::Error::other(why.to_owned()),
-    }
-}
-
-/// What one user may say and hear.
-struct Rights {
-    publish: Vec<String>,
-    subscribe: Vec<String>,
-}
-
-impl Rights {
-    fn of(game: &GameId, service: Service) -> Self {
-        let inbox = |service| format!("{}.>", inbox_prefix(service));
-        let all_of = |service: Service| format!("gaia.{game}.{service}.>");
-        let publish = match service {
-            Service::Gateway => vec![all_of(Service::Auth), all_of(Service::Chat)],
-            Service::Auth => vec![
-                inbox(Service::Gateway),
-                inbox(Service::Chat),
-                ForgetPlayer::subject(game),
-            ],
-            Service::Chat => vec![
-                inbox(Service::Gateway),
-                inbox(Service::Auth),
-                bundle_announcements(game),
-                turn_commands(game, None),
-                budget_events(game),
-            ],
-        };
-        let own = match service {
-            Service::Gateway => Some(events(game)),
-            Service::Auth | Service::Chat => Some(all_of(service)),
-        };
-        Self {
-            publish,
-            subscribe: own.into_iter().chain([inbox(service)]).collect(),
-        }
-    }
-}
-
-fn accounts(secrets: &Secrets) -> String {
-    let mut text = format!(
-        "system_account: SYS\naccounts: {{\n  SYS: {{ users: [{{ user: \"gaia_system\", password: \"{}\" }}] }}\n",
-        secrets.nats_system.expose()
-    );
-    for (game, own) in &secrets.games {
-        text.push_str(&format!("  \"{game}\": {{\n    users: [\n"));
-        for (service, password) in &own.nats {
-            let rights = Rights::of(game, *service);
-            text.push_str(&format!(
-                "      {{ user: \"{game}/{service}\", password: \"{}\", permissions: {{ publish: {}, subscribe: {} }} }}\n",
-                password.expose(),
-                list(&rights.publish),
-                list(&rights.subscribe),
-            ));
-        }
-        text.push_str("    ]\n  }\n");
-    }
-    text.push_str("}\n");
-    text
-}
-
-fn list(subjects: &[String]) -> String {
-    let quoted: Vec<String> = subjects.iter().map(|subject| format!("\"{subject}\"")).collect();
-    format!("[{}]", quoted.join(", "))
 }

@@ -1,144 +1,26 @@
-//! The services' own HTTP ports, asked over loopback: whether one is ready, and which bundle a game uses.
+//! The services' own HTTP ports, asked over loopback: whether one is ready.
 
-use std::{sync::OnceLock, time::Duration};
+use crate::admin_api::{PATIENCE, client, unreached};
 
-use gaia_names::{GameId, Secret};
-use gaia_protocol::{bundle::Bundle, chat::BundleInUse};
-use reqwest::{Client, Method, Response, StatusCode};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-
-use crate::DeployError;
-
-/// How long a sign of life may take.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long a gateway may take to have a bundle in use.
-const PUBLISHING: Duration = Duration::from_secs(30);
-/// How much of an answer is read.
-const LONGEST_ANSWER: usize = 64 << 10;
+/// How much of an answer is shown, in bytes.
+const MOST_SHOWN: usize = 4 << 10;
 
 /// Asks a service whether it has all that it needs; the error is what it says is missing.
 pub(crate) async fn is_ready(ops_port: u16) -> Result<(), String> {
     let url = format!("http://127.0.0.1:{ops_port}/health/ready");
-    let answer = client()?
-        .get(url)
-        .timeout(PATIENCE)
-        .send()
-        .await
-        .map_err(|fault| unreached(&fault))?;
+    let asked = client()?.get(url).timeout(PATIENCE).send().await;
+    let mut answer = asked.map_err(|fault| unreached(&fault))?;
     let status = answer.status();
     if status.is_success() {
         return Ok(());
     }
-    Err(format!("{status}: {}", body(answer).await))
-}
-
-/// Asks a gateway which bundle a game uses.
-pub(crate) async fn in_use(ops_port: u16, game: &GameId, token: &Secret) -> Result<BundleInUse, String> {
-    let asked = client()?
-        .get(bundle_url(ops_port, game))
-        .bearer_auth(token.expose())
-        .timeout(PATIENCE);
-    let answer = asked.send().await.map_err(|fault| unreached(&fault))?;
-    let status = answer.status();
-    let text = body(answer).await;
-    if !status.is_success() {
-        return Err(format!("{status}: {text}"));
-    }
-    serde_json::from_str(&text).map_err(|fault| format!("its answer cannot be read: {fault}"))
-}
-
-/// Gives a gateway a game's bundle. It is well if the game uses it, or a newer one, then.
-pub(crate) async fn publish(ops_port: u16, bundle: &Bundle, token: &Secret) -> Result<(), DeployError> {
-    let failed = |why: String| DeployError::Publish {
-        game: bundle.game.to_string(),
-        why,
-    };
-    let url = bundle_url(ops_port, &bundle.game);
-    let asked = client()
-        .map_err(failed)?
-        .put(url)
-        .bearer_auth(token.expose())
-        .timeout(PUBLISHING)
-        .json(bundle);
-    let answer = asked.send().await.map_err(|fault| failed(unreached(&fault)))?;
-    let status = answer.status();
-    if status.is_success() {
-        return Ok(());
-    }
-    let text = body(answer).await;
-    // Told twice, as after a kill between the call and the note of it.
-    if status == StatusCode::CONFLICT
-        && in_use(ops_port, &bundle.game, token)
-            .await
-            .is_ok_and(|used| used.generation >= bundle.generation)
-    {
-        return Ok(());
-    }
-    Err(failed(format!("{status}: {text}")))
-}
-
-/// Asks the admin API of a gateway something. What it is asked and what it answers may hold secrets, so neither is told.
-pub(crate) async fn ask_admin<T: DeserializeOwned>(
-    ops_port: u16,
-    token: &Secret,
-    method: Method,
-    path: &str,
-    body: Option<&Value>,
-) -> Result<T, String> {
-    let url = format!("http://127.0.0.1:{ops_port}/admin/v1/{path}");
-    let mut asked = client()?
-        .request(method, url)
-        .bearer_auth(token.expose())
-        .timeout(PUBLISHING);
-    if let Some(body) = body {
-        asked = asked.json(body);
-    }
-    let answer = asked.send().await.map_err(|fault| unreached(&fault))?;
-    let status = answer.status();
-    let bytes = answer.bytes().await.map_err(|fault| unreached(&fault))?;
-    if status.is_success() {
-        return serde_json::from_slice(&bytes).map_err(|fault| format!("its answer cannot be read: {fault}"));
-    }
-    let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let detail = problem["detail"].as_str();
-    Err(detail.map_or_else(|| status.to_string(), |detail| detail.chars().take(400).collect()))
-}
-
-fn bundle_url(ops_port: u16, game: &GameId) -> String {
-    format!("http://127.0.0.1:{ops_port}/admin/v1/bundles/{game}")
-}
-
-fn client() -> Result<&'static Client, String> {
-    static CLIENT: OnceLock<Result<Client, String>> = OnceLock::new();
-    // No proxy: what is asked is on this machine, and a token must not leave it. No kept connections: a runtime may
-    // end while this lives.
-    let made = CLIENT.get_or_init(|| {
-        let builder = Client::builder()
-            .no_proxy()
-            .pool_max_idle_per_host(0)
-            .connect_timeout(PATIENCE);
-        builder.build().map_err(|fault| fault.to_string())
-    });
-    made.as_ref().map_err(Clone::clone)
-}
-
-fn unreached(fault: &reqwest::Error) -> String {
-    match () {
-        () if fault.is_timeout() => "it does not answer".to_owned(),
-        () if fault.is_connect() => "it does not take connections yet".to_owned(),
-        () => fault.to_string(),
-    }
-}
-
-async fn body(mut answer: Response) -> String {
     let mut bytes = Vec::new();
     while let Ok(Some(chunk)) = answer.chunk().await {
         bytes.extend_from_slice(&chunk);
-        if bytes.len() > LONGEST_ANSWER {
-            bytes.truncate(LONGEST_ANSWER);
+        if bytes.len() > MOST_SHOWN {
+            bytes.truncate(MOST_SHOWN);
             break;
         }
     }
-    String::from_utf8_lossy(&bytes).trim().to_owned()
+    Err(format!("{status}: {}", String::from_utf8_lossy(&bytes).trim()))
 }

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::files;
-use crate::{DeployError, home::fits_a_socket};
+use crate::{DeployError, home::fits_a_socket, stores::addresses::Addresses};
 
 /// A user of the operating system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +92,15 @@ impl Place {
 
     pub(crate) fn logs(&self) -> PathBuf {
         self.root.join("logs")
+    }
+
+    /// Where the stores of the place answer, NATS on a port of loopback.
+    pub(crate) fn addresses(&self, nats_port: u16) -> Addresses {
+        Addresses {
+            postgres: self.postgres().display().to_string(),
+            redis: format!("unix:{}", self.redis_socket().display()),
+            nats: format!("127.0.0.1:{nats_port}"),
+        }
     }
 
     /// Refuses a place where the stores could not work, before anything is made.

@@ -35,9 +35,51 @@ pub(crate) fn choose(
     lost: &BTreeSet<u16>,
     first_gateway_port: u16,
 ) -> Result<(), DeployError> {
+    let _lock = lock(home)?;
+    let mut taken = for_gateways(home, folder, record, blueprint, lost, first_gateway_port)?;
+    if record.ports.nats.is_none() {
+        record.ports.nats = Some(any_free(&mut taken)?);
+    }
+    for (_, _, instance) in blueprint.instances() {
+        if !record.ports.ops.contains_key(&instance) {
+            let port = any_free(&mut taken)?;
+            record.ports.ops.insert(instance.clone(), port);
+        }
+        record.instances.entry(instance).or_insert_with(InstanceId::fresh);
+    }
+    record.write(folder)
+}
+
+/// As [`choose`], where a gateway's ports are all that the machine has to give.
+pub(crate) fn choose_for_gateway(
+    home: &Home,
+    folder: &ClusterFolder,
+    record: &mut Record,
+    blueprint: &Blueprint,
+    lost: &BTreeSet<u16>,
+    first_gateway_port: u16,
+) -> Result<(), DeployError> {
+    let _lock = lock(home)?;
+    for_gateways(home, folder, record, blueprint, lost, first_gateway_port)?;
+    record.write(folder)
+}
+
+fn lock(home: &Home) -> Result<File, DeployError> {
     let lock = home.path().join("locks").join(CHOICE);
     let file = File::create(&lock).map_err(DeployError::file("open the lock", &lock))?;
     flock(&file, FlockOperation::LockExclusive).map_err(DeployError::system("lock the choice of ports"))?;
+    Ok(file)
+}
+
+/// Gives each game a port for players, and says which ports are taken then.
+fn for_gateways(
+    home: &Home,
+    folder: &ClusterFolder,
+    record: &mut Record,
+    blueprint: &Blueprint,
+    lost: &BTreeSet<u16>,
+    first_gateway_port: u16,
+) -> Result<BTreeSet<u16>, DeployError> {
     let mut taken = recorded_elsewhere(home, folder)?;
     record.ports = kept(&record.ports, blueprint, lost);
     taken.extend(record.ports.all());
@@ -56,17 +98,7 @@ pub(crate) fn choose(
         taken.insert(port);
         record.ports.gateway.insert(game, port);
     }
-    if record.ports.nats.is_none() {
-        record.ports.nats = Some(any_free(&mut taken)?);
-    }
-    for (_, _, instance) in blueprint.instances() {
-        if !record.ports.ops.contains_key(&instance) {
-            let port = any_free(&mut taken)?;
-            record.ports.ops.insert(instance.clone(), port);
-        }
-        record.instances.entry(instance).or_insert_with(InstanceId::fresh);
-    }
-    record.write(folder)
+    Ok(taken)
 }
 
 /// Whether all ports that a blueprint needs have been chosen.
@@ -137,7 +169,7 @@ pub(crate) fn prepare_locks(home: &Home) -> Result<(), DeployError> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use gaia_names::Service;
+    use gaia_names::{Service, Target};
     use gaia_protocol::bundle::Bundle;
 
     use super::*;
@@ -175,11 +207,23 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let taken = listener.local_addr().unwrap().port();
         let (one, two) = (blueprint("one", 1), blueprint("two", 2));
-        let first = chosen(&home, &one, Record::new(one.cluster.clone()), &BTreeSet::new(), taken);
+        let first = chosen(
+            &home,
+            &one,
+            Record::new(one.cluster.clone(), Target::Local),
+            &BTreeSet::new(),
+            taken,
+        );
         let gateway = |record: &Record| *record.ports.gateway.values().next().unwrap();
         assert!(gateway(&first) > taken, "a port in use was chosen");
         // Nobody listens on the ports of the first one, and still they are its own.
-        let second = chosen(&home, &two, Record::new(two.cluster.clone()), &BTreeSet::new(), taken);
+        let second = chosen(
+            &home,
+            &two,
+            Record::new(two.cluster.clone(), Target::Local),
+            &BTreeSet::new(),
+            taken,
+        );
         let ours: BTreeSet<u16> = first.ports.all().collect();
         assert!(
             second.ports.all().all(|port| !ours.contains(&port)),

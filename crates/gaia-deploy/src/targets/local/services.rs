@@ -11,9 +11,8 @@ use super::{
     processes::{Ending, Kind, ProcessSpec},
     record::Record,
     secrets::Secrets,
-    stores::game_access,
 };
-use crate::{Blueprint, ClusterFolder, Program, blueprint::digest_bytes};
+use crate::{Blueprint, ClusterFolder, Program, blueprint::digest_bytes, stores::addresses::GameAccess};
 
 /// How long a service may drain before it is killed, in milliseconds: longer than it gives itself.
 const DRAIN_MS: u64 = 25_000;
@@ -151,14 +150,9 @@ impl Frame<'_> {
         serde_json::to_string_pretty(&settings).ok()
     }
 
-    fn access(&self, game: &gaia_names::GameId) -> Option<super::stores::GameAccess> {
-        self.secrets.games.get(game)?;
-        Some(game_access(
-            &Place::paths(self.folder.path()),
-            self.secrets,
-            self.record.ports.nats?,
-            game,
-        ))
+    fn access(&self, game: &gaia_names::GameId) -> Option<GameAccess> {
+        let addresses = Place::paths(self.folder.path()).addresses(self.record.ports.nats?);
+        addresses.of_game(self.secrets, game)
     }
 
     fn gateway(&self, game: &gaia_names::GameId) -> Option<GatewayGame> {

@@ -6,10 +6,10 @@ use gaia_names::{GameId, Service, Store};
 use rustix::process::Signal;
 
 use super::{
-    destroying, files, migrations, nats, ops,
+    destroying, files, nats,
     place::Place,
     ports, postgres,
-    record::{Life, Record},
+    record::Record,
     redis, running,
     secrets::Secrets,
     services,
@@ -17,15 +17,15 @@ use super::{
 };
 use crate::{
     Action, Blueprint, ClusterFolder, DeployError, Home, Program, Step,
+    admin_api::Gateway,
+    apply::Made,
     blueprint::digest_bytes,
     plan::ids::{
         FOLDERS, LEFTOVERS, NATS_ACCOUNTS, PORTS, POSTGRES_DATA, POSTGRES_MIGRATIONS, POSTGRES_ROLES, RECORD,
         REDIS_USERS, SECRETS, SUPERVISOR, bundle_digest, bundle_step, folders_digest, service_step, store_step,
     },
+    stores::{self, addresses::Addresses, migrations},
 };
-
-/// What a step made: what it is on the machine, and the digest of what it was made from. None if it took away.
-type Made = Option<(String, String)>;
 
 /// What the steps of one apply work with.
 pub(crate) struct Work<'a> {
@@ -79,17 +79,17 @@ impl<'a> Work<'a> {
                 Ok(Some((id, String::new())))
             }
             POSTGRES_ROLES => {
-                let digest = postgres::roles_digest(games());
-                postgres::apply_roles(&self.place, self.secrets()?).await?;
-                Ok(Some((postgres::DATABASE.to_owned(), digest)))
+                let digest = stores::postgres::roles_digest(games());
+                stores::postgres::apply_roles(&self.addresses().superuser(self.secrets()?), self.secrets()?).await?;
+                Ok(Some((stores::postgres::DATABASE.to_owned(), digest)))
             }
             POSTGRES_MIGRATIONS => {
-                migrations::migrate(&postgres::apply_access(&self.place, self.secrets()?)).await?;
-                Ok(Some((postgres::DATABASE.to_owned(), migrations::digest())))
+                migrations::migrate(&self.addresses().owner(self.secrets()?)).await?;
+                Ok(Some((stores::postgres::DATABASE.to_owned(), migrations::digest())))
             }
             REDIS_USERS => {
-                let digest = redis::users_digest(games());
-                redis::apply_users(&self.place, self.secrets()?).await?;
+                let digest = stores::redis::users_digest(games());
+                stores::redis::apply_users(&self.addresses().redis_owner(self.secrets()?), self.secrets()?).await?;
                 Ok(Some((
                     self.place.redis().join("users.acl").display().to_string(),
                     digest,
@@ -132,11 +132,7 @@ impl<'a> Work<'a> {
     async fn leftovers(&mut self) -> Result<Made, DeployError> {
         destroying::stop_all(self.folder).await?;
         destroying::remove_all_but_record(self.folder)?;
-        let kept = std::mem::replace(&mut self.record, Record::new(self.blueprint.cluster.clone()));
-        self.record.generation = kept.generation;
-        self.record.digest = kept.digest;
-        self.record.bundles = kept.bundles;
-        self.record.life = Life::Up;
+        self.record.begin_anew();
         self.secrets = None;
         Ok(None)
     }
@@ -237,9 +233,9 @@ impl<'a> Work<'a> {
         if let Some(id) = process.and_then(|process| process.id) {
             id.signal(Signal::HUP)?;
         }
-        nats::wait_for_accounts(self.nats_port()?, secrets).await?;
+        stores::nats::wait_for_accounts(&self.addresses().nats, secrets).await?;
         let file = self.place.nats().join("accounts.conf").display().to_string();
-        Ok(Some((file, nats::accounts_digest(self.blueprint.games.keys()))))
+        Ok(Some((file, stores::nats::accounts_digest(self.blueprint.games.keys()))))
     }
 
     async fn instance(&mut self, service: Service, instance: &str) -> Result<Made, DeployError> {
@@ -282,7 +278,8 @@ impl<'a> Work<'a> {
             .instances()
             .filter(|(service, _, _)| *service == Service::Gateway);
         let port = gateways.find_map(|(_, _, instance)| self.record.ports.ops.get(&instance).copied());
-        ops::publish(port.ok_or(DeployError::OtherBlueprint)?, &own.bundle, &token).await?;
+        let gateway = Gateway::Port(port.ok_or(DeployError::OtherBlueprint)?);
+        gateway.publish(&own.bundle, &token).await?;
         Ok(Some((
             self.folder.bundle(game).display().to_string(),
             bundle_digest(self.blueprint, game),
@@ -292,6 +289,10 @@ impl<'a> Work<'a> {
     fn write_bundle(&self, game: &GameId) -> Result<(), DeployError> {
         let own = self.blueprint.games.get(game).ok_or(DeployError::OtherBlueprint)?;
         files::write_json(&self.folder.bundle(game), &own.bundle, 0o600)
+    }
+
+    fn addresses(&self) -> Addresses {
+        self.place.addresses(self.record.ports.nats.unwrap_or_default())
     }
 
     fn secrets(&self) -> Result<&Secrets, DeployError> {

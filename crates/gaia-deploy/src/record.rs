@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use gaia_names::{ClusterName, GameId, InstanceId};
+use gaia_names::{ClusterName, GameId, InstanceId, Target};
 use serde::{Deserialize, Serialize};
 
-use super::files;
-use crate::{Blueprint, ClusterFolder, DeployError, Parent, StepId};
+use crate::{Blueprint, ClusterFolder, DeployError, Parent, StepId, files};
 
 /// The form of the file; another number means another form.
 const FORMAT: u32 = 1;
@@ -29,6 +28,9 @@ pub(crate) enum Life {
 pub(crate) struct Record {
     format: u32,
     pub(crate) cluster: ClusterName,
+    /// Where it runs. Records that do not say were written when there was one target.
+    #[serde(default = "here")]
+    pub(crate) target: Target,
     pub(crate) life: Life,
     /// The generation that was last begun, and its digest.
     pub(crate) generation: u64,
@@ -72,11 +74,16 @@ pub(crate) struct Intent {
     pub(crate) since: DateTime<Utc>,
 }
 
+fn here() -> Target {
+    Target::Local
+}
+
 impl Record {
-    pub(crate) fn new(cluster: ClusterName) -> Self {
+    pub(crate) fn new(cluster: ClusterName, target: Target) -> Self {
         Self {
             format: FORMAT,
             cluster,
+            target,
             life: Life::Up,
             generation: 0,
             digest: String::new(),
@@ -87,6 +94,15 @@ impl Record {
             resources: BTreeMap::new(),
             intent: None,
         }
+    }
+
+    /// Nothing is left of what it speaks of, and it is to run again. Its numbers go on.
+    pub(crate) fn begin_anew(&mut self) {
+        let fresh = Self::new(self.cluster.clone(), self.target);
+        let kept = std::mem::replace(self, fresh);
+        self.generation = kept.generation;
+        self.digest = kept.digest;
+        self.bundles = kept.bundles;
     }
 
     pub(crate) fn read(folder: &ClusterFolder) -> Result<Option<Self>, DeployError> {

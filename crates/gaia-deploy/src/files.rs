@@ -10,8 +10,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::place::OsUser;
-use crate::DeployError;
+use crate::{DeployError, targets::local::place::OsUser};
 
 /// The most that is read of a file of ours: what was written by us is far smaller, what was not may be anything.
 const LARGEST_FILE: u64 = 64 << 20;
@@ -104,6 +103,18 @@ pub(crate) fn remove_if_empty(path: &Path) -> Result<(), DeployError> {
         Err(fault) if matches!(fault.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
         removed => removed.map_err(DeployError::file("remove", path)),
     }
+}
+
+/// Removes the files of a folder that are not among these.
+pub(crate) fn remove_others<'a>(folder: &Path, kept: impl Iterator<Item = &'a String>) -> Result<(), DeployError> {
+    let kept: Vec<&String> = kept.collect();
+    let entries = fs::read_dir(folder).map_err(DeployError::file("read", folder))?;
+    for entry in entries.filter_map(Result::ok) {
+        if !kept.iter().any(|name| entry.file_name().to_str() == Some(name)) {
+            remove_file(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a file; nothing happens if it is not there.

@@ -8,20 +8,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gaia_names::{GameId, Service, Store};
-use gaia_protocol::settings::{NatsAccess, PostgresAccess, RedisAccess};
+use gaia_names::{GameId, Store};
+use gaia_protocol::settings::{PostgresAccess, RedisAccess};
 use rustix::process::Signal;
 use tokio::time::sleep;
 
 use super::{
-    files, migrations, nats,
+    files, nats,
     place::Place,
     postgres,
     processes::{Ending, ProcessId, ProcessSpec},
     redis,
     secrets::Secrets,
 };
-use crate::{DeployError, error::with_cause};
+use crate::{
+    DeployError,
+    error::with_cause,
+    stores::{
+        self,
+        addresses::{Addresses, GameAccess},
+        migrations,
+    },
+};
 
 /// How long a store may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,19 +37,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(10);
 /// How often another port is tried for NATS.
 const PORTS_TO_TRY: usize = 5;
-
-/// What the services of one game need to reach its stores.
-#[derive(Clone, Debug)]
-pub struct GameAccess {
-    /// The game.
-    pub game: GameId,
-    /// Postgres as `<game>/auth` and `<game>/chat`. The gateway has none.
-    pub postgres: BTreeMap<Service, PostgresAccess>,
-    /// Redis as `<game>`.
-    pub redis: RedisAccess,
-    /// NATS as `<game>/<service>`, for each service.
-    pub nats: BTreeMap<Service, NatsAccess>,
-}
 
 /// Postgres, Redis and NATS in a folder of their own, migrated, killed when dropped. The folder stays.
 #[derive(Debug)]
@@ -77,7 +72,7 @@ impl Stores {
         stores.start_nats().await?;
         stores.wait(Store::Redis).await?;
         stores.wait(Store::Postgres).await?;
-        postgres::apply_roles(&stores.place, &stores.secrets).await?;
+        stores::postgres::apply_roles(&stores.superuser(), &stores.secrets).await?;
         migrations::migrate(&stores.owner()).await?;
         Ok(stores)
     }
@@ -90,33 +85,35 @@ impl Stores {
     pub async fn provision_game(&mut self, game: &GameId) -> Result<GameAccess, DeployError> {
         if !self.secrets.games.contains_key(game) {
             self.secrets.add_game(game)?;
-            postgres::apply_roles(&self.place, &self.secrets).await?;
-            redis::apply_users(&self.place, &self.secrets).await?;
+            stores::postgres::apply_roles(&self.superuser(), &self.secrets).await?;
+            stores::redis::apply_users(&self.redis_owner(), &self.secrets).await?;
             nats::write_accounts(&self.place, &self.secrets)?;
             if let Some(id) = self.pid(Store::Nats).and_then(ProcessId::of) {
                 id.signal(Signal::HUP)?;
             }
-            nats::wait_for_accounts(self.nats_port, &self.secrets).await?;
+            stores::nats::wait_for_accounts(&self.addresses().nats, &self.secrets).await?;
         }
-        Ok(game_access(&self.place, &self.secrets, self.nats_port, game))
+        self.addresses()
+            .of_game(&self.secrets, game)
+            .ok_or(DeployError::OtherBlueprint)
     }
 
     /// The superuser, for tests that look behind row-level security.
     #[must_use]
     pub fn superuser(&self) -> PostgresAccess {
-        postgres::superuser_access(&self.place, &self.secrets)
+        self.addresses().superuser(&self.secrets)
     }
 
     /// The owner of the tables, which bypasses row-level security.
     #[must_use]
     pub fn owner(&self) -> PostgresAccess {
-        postgres::apply_access(&self.place, &self.secrets)
+        self.addresses().owner(&self.secrets)
     }
 
     /// The Redis user that may do everything.
     #[must_use]
     pub fn redis_owner(&self) -> RedisAccess {
-        redis::apply_access(&self.place, &self.secrets)
+        self.addresses().redis_owner(&self.secrets)
     }
 
     /// Kills one store with SIGKILL and waits until it is gone.
@@ -194,6 +191,10 @@ impl Stores {
         Ok(())
     }
 
+    fn addresses(&self) -> Addresses {
+        self.place.addresses(self.nats_port)
+    }
+
     async fn start_nats(&mut self) -> Result<(), DeployError> {
         for attempt in 1.. {
             self.nats_port = unused_port()?;
@@ -218,9 +219,9 @@ impl Stores {
         let until = Instant::now() + PATIENCE;
         loop {
             let answer = match store {
-                Store::Postgres => postgres::ping(&self.place, &self.secrets).await,
-                Store::Redis => redis::ping(&self.place, &self.secrets).await,
-                Store::Nats => nats::greet(self.nats_port).await,
+                Store::Postgres => stores::postgres::ping(&self.superuser()).await,
+                Store::Redis => stores::redis::ping(&self.redis_owner()).await,
+                Store::Nats => stores::nats::greet(&self.addresses().nats).await,
             };
             let has_ended = self.has_ended(store);
             match answer {
@@ -266,23 +267,6 @@ impl Drop for Stores {
             };
             let _ = child.wait();
         }
-    }
-}
-
-/// What the services of a game need to reach the stores.
-pub(crate) fn game_access(place: &Place, secrets: &Secrets, nats_port: u16, game: &GameId) -> GameAccess {
-    let own = &secrets.games[game];
-    let postgres = own.postgres.iter();
-    let nats = own.nats.iter();
-    GameAccess {
-        game: game.clone(),
-        postgres: postgres
-            .map(|(s, secret)| (*s, postgres::service_access(place, game, *s, secret)))
-            .collect(),
-        redis: redis::access(place, game, &own.redis),
-        nats: nats
-            .map(|(s, secret)| (*s, nats::access(nats_port, game, *s, secret)))
-            .collect(),
     }
 }
 

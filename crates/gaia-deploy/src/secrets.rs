@@ -28,6 +28,9 @@ pub(crate) struct Secrets {
     /// NATS' system account.
     #[serde(serialize_with = "expose")]
     pub(crate) nats_system: Secret,
+    /// The key of a cluster's own inference. Clusters without one may have been made before it was.
+    #[serde(default = "none", serialize_with = "expose")]
+    pub(crate) inference: Secret,
     /// Those of each game.
     pub(crate) games: BTreeMap<GameId, GameSecrets>,
 }
@@ -57,6 +60,7 @@ impl Secrets {
             postgres_apply: random()?,
             redis_apply: random()?,
             nats_system: random()?,
+            inference: random()?,
             games: BTreeMap::new(),
         })
     }
@@ -109,6 +113,10 @@ pub(crate) fn random() -> Result<Secret, DeployError> {
         source: std::io::Error::other(fault.to_string()),
     })?;
     Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+fn none() -> Secret {
+    Secret::new("")
 }
 
 fn each(services: &[Service]) -> Result<BTreeMap<Service, Secret>, DeployError> {

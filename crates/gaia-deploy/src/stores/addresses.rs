@@ -1,0 +1,82 @@
+//! Where the three stores answer, and as whom each service comes to them.
+
+use std::collections::BTreeMap;
+
+use gaia_names::{GameId, Service};
+use gaia_protocol::settings::{NatsAccess, PostgresAccess, RedisAccess};
+use serde::{Deserialize, Serialize};
+
+use super::{postgres, redis};
+use crate::secrets::Secrets;
+
+/// What the services of one game need to reach its stores.
+#[derive(Clone, Debug)]
+pub struct GameAccess {
+    /// The game.
+    pub game: GameId,
+    /// Postgres as `<game>/auth` and `<game>/chat`. The gateway has none.
+    pub postgres: BTreeMap<Service, PostgresAccess>,
+    /// Redis as `<game>`.
+    pub redis: RedisAccess,
+    /// NATS as `<game>/<service>`, for each service.
+    pub nats: BTreeMap<Service, NatsAccess>,
+}
+
+/// Where three stores answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Addresses {
+    /// A host name, or the absolute path of the folder that holds the Unix socket.
+    pub(crate) postgres: String,
+    /// `unix:/path/to/socket` or `host:port`.
+    pub(crate) redis: String,
+    /// `host:port`.
+    pub(crate) nats: String,
+}
+
+impl Addresses {
+    /// The superuser of Postgres.
+    pub(crate) fn superuser(&self, secrets: &Secrets) -> PostgresAccess {
+        postgres::access(&self.postgres, postgres::SUPERUSER, &secrets.postgres_superuser)
+    }
+
+    /// The owner of Postgres' tables.
+    pub(crate) fn owner(&self, secrets: &Secrets) -> PostgresAccess {
+        postgres::access(&self.postgres, postgres::APPLY_ROLE, &secrets.postgres_apply)
+    }
+
+    /// The user of Redis that may do everything.
+    pub(crate) fn redis_owner(&self, secrets: &Secrets) -> RedisAccess {
+        RedisAccess {
+            address: self.redis.clone(),
+            user: redis::APPLY_USER.to_owned(),
+            password: secrets.redis_apply.clone(),
+        }
+    }
+
+    /// What the services of a game need; none for a game without secrets.
+    pub(crate) fn of_game(&self, secrets: &Secrets, game: &GameId) -> Option<GameAccess> {
+        let own = secrets.games.get(game)?;
+        let postgres = own.postgres.iter().map(|(service, password)| {
+            let role = format!("{game}/{service}");
+            (*service, postgres::access(&self.postgres, &role, password))
+        });
+        let nats = own.nats.iter().map(|(service, password)| {
+            let access = NatsAccess {
+                address: self.nats.clone(),
+                user: format!("{game}/{service}"),
+                password: password.clone(),
+            };
+            (*service, access)
+        });
+        Some(GameAccess {
+            game: game.clone(),
+            postgres: postgres.collect(),
+            redis: RedisAccess {
+                address: self.redis.clone(),
+                user: game.to_string(),
+                password: own.redis.clone(),
+            },
+            nats: nats.collect(),
+        })
+    }
+}

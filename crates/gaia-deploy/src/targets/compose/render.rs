@@ -1,0 +1,240 @@
+//! The Compose file of a cluster and the files that it mounts. Pure.
+
+use std::collections::BTreeMap;
+
+use gaia_names::{ClusterName, Service};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Blueprint, DeployError,
+    blueprint::{digest, instance_name},
+    containers::{
+        files::{Files, Source},
+        parts::{self, BUNDLES, Check, FILES, Part, Role},
+    },
+    record::Ports,
+    secrets::Secrets,
+};
+
+/// What the container was made from, as a label: another one means that it is made anew.
+pub(crate) const REVISION: &str = "dev.gaia.revision";
+/// Which cluster of which home it belongs to, as a label.
+pub(crate) const OWNER: &str = "dev.gaia.owner";
+/// The name of the file.
+pub(crate) const FILE: &str = "compose.yaml";
+/// The folder beside it with what the parts mount.
+pub(crate) const FOLDER: &str = "files";
+/// The part of [`FOLDER`] with the bundles.
+pub(crate) const BUNDLES_FOLDER: &str = "bundles";
+/// The network of all parts, which leads nowhere else.
+const INSIDE: &str = "inside";
+/// The network of those parts that reach the world.
+const OUTSIDE: &str = "outside";
+/// The most processes that one container may have.
+const MOST_PROCESSES: u32 = 512;
+
+/// What a Compose file is made from.
+pub(crate) struct Input<'a> {
+    pub(crate) blueprint: &'a Blueprint,
+    pub(crate) secrets: &'a Secrets,
+    pub(crate) ports: &'a Ports,
+    /// Tells this cluster from one with the same name that somebody else made.
+    pub(crate) owner: &'a str,
+    /// Whom the containers run as, where whoever applies may not give files away.
+    pub(crate) user: Option<(u32, u32)>,
+    /// How many cores the machine has: an engine refuses to promise more. None for a machine that is not known.
+    pub(crate) cores: Option<u32>,
+}
+
+/// A whole project.
+#[derive(Clone, Debug)]
+pub(crate) struct Project {
+    /// The file's text.
+    pub(crate) text: String,
+    /// What its containers are made from, by service of the file.
+    pub(crate) revisions: BTreeMap<String, String>,
+    /// Whom each part's files belong to, and the files.
+    pub(crate) files: BTreeMap<Role, (u32, Files)>,
+    /// The games' bundles, by file name.
+    pub(crate) bundles: Files,
+}
+
+/// The name of a cluster's project.
+pub(crate) fn project(cluster: &ClusterName) -> String {
+    format!("gaia-{cluster}")
+}
+
+/// The project of a cluster; none while secrets or ports are missing.
+pub(crate) fn render(input: &Input<'_>) -> Option<Project> {
+    let Input {
+        blueprint,
+        secrets,
+        ports,
+        ..
+    } = *input;
+    let source = Source {
+        blueprint,
+        secrets,
+        ports,
+    };
+    let (mut services, mut revisions, mut files) = (Map::new(), BTreeMap::new(), BTreeMap::new());
+    for part in parts::all(blueprint) {
+        let own = source.of(part.role)?;
+        let contents: BTreeMap<_, _> = own.iter().map(|(name, text)| (name, text.expose())).collect();
+        for instance in instances(&part) {
+            let mut service = input.service(&part, &instance);
+            let revision = digest(&(&service, &contents));
+            service["labels"] = input.labels(Some(part.role), Some(&revision));
+            revisions.insert(instance.clone(), revision);
+            services.insert(instance, service);
+        }
+        files.insert(part.role, (part.user, own));
+    }
+    let labels = input.labels(None, None);
+    let whole = json!({
+        "name": project(&blueprint.cluster),
+        "services": services,
+        "networks": {
+            INSIDE: { "internal": true, "labels": labels },
+            OUTSIDE: { "labels": labels },
+        },
+        "volumes": volumes(blueprint, &labels),
+    });
+    Some(Project {
+        text: to_yaml(&whole).ok()?,
+        revisions,
+        files,
+        bundles: source.bundles()?,
+    })
+}
+
+impl Input<'_> {
+    fn service(&self, part: &Part, instance: &str) -> Value {
+        let folder = part.role.name();
+        let mut mounts = vec![mount(&format!("./{FOLDER}/{folder}"), FILES)];
+        if part.reads_bundles {
+            mounts.push(mount(&format!("./{FOLDER}/{BUNDLES_FOLDER}"), BUNDLES));
+        }
+        if let Some(data) = &part.data {
+            mounts.push(json!({ "type": "volume", "source": folder, "target": data.path }));
+        }
+        let (uid, gid) = self.user.unwrap_or((part.user, part.user));
+        let scratch = part.scratch.iter().map(|path| match *path {
+            "/tmp" => "/tmp:size=256m,mode=1777".to_owned(),
+            other => format!("{other}:size=64m,uid={uid},gid={gid},mode=0700"),
+        });
+        let mut service = json!({
+            "image": part.image,
+            "container_name": format!("{}-{instance}", project(&self.blueprint.cluster)),
+            "user": format!("{uid}:{gid}"),
+            "working_dir": "/tmp",
+            "read_only": true,
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges:true"],
+            "tmpfs": scratch.collect::<Vec<_>>(),
+            "volumes": mounts,
+            "networks": if part.goes_out { vec![INSIDE, OUTSIDE] } else { vec![INSIDE] },
+            "stop_grace_period": format!("{}s", part.grace_seconds),
+            "deploy": { "resources": { "limits": self.limits(part) } },
+            "logging": { "driver": "json-file", "options": { "max-size": "10m", "max-file": "3" } },
+        });
+        service["command"] = json!(part.command);
+        if !part.environment.is_empty() {
+            service["environment"] = json!(part.environment);
+        }
+        let depends = self.depends_on(part.role);
+        if !depends.is_empty() {
+            service["depends_on"] = Value::Object(depends);
+        }
+        match &part.check {
+            Check::Ends => {
+                service["restart"] = json!("no");
+                service["healthcheck"] = json!({ "disable": true });
+            }
+            Check::Command(words) => {
+                service["restart"] = json!("unless-stopped");
+                service["healthcheck"] = health(words);
+            }
+        }
+        if part.role == Role::Service(Service::Gateway) {
+            let published = self.ports.gateway.values();
+            let published = published.map(|port| format!("127.0.0.1:{port}:{port}"));
+            service["ports"] = json!(published.collect::<Vec<_>>());
+        }
+        service
+    }
+
+    fn limits(&self, part: &Part) -> Value {
+        let most = self.cores.map_or(u32::MAX, |cores| cores.saturating_mul(1_000));
+        let millicores = part.resources.cpu_millicores.min(most);
+        json!({
+            "memory": format!("{}m", part.resources.memory_bytes >> 20),
+            "cpus": format!("{}.{:03}", millicores / 1_000, millicores % 1_000),
+            "pids": MOST_PROCESSES,
+        })
+    }
+
+    fn depends_on(&self, role: Role) -> Map<String, Value> {
+        let others = parts::all(self.blueprint);
+        let before = role.after();
+        let wanted = others.iter().filter(|part| before.contains(&part.role));
+        let all = wanted.flat_map(|part| {
+            let condition = match part.check {
+                Check::Ends => "service_completed_successfully",
+                Check::Command(_) => "service_healthy",
+            };
+            let on = move |instance| (instance, json!({ "condition": condition }));
+            instances(part).into_iter().map(on)
+        });
+        all.collect()
+    }
+
+    /// By what a container is found, and its bill told from another game's.
+    fn labels(&self, role: Option<Role>, revision: Option<&str>) -> Value {
+        let games: Vec<&str> = self.blueprint.games.keys().map(|game| game.as_str()).collect();
+        let mut labels = json!({
+            OWNER: self.owner,
+            "dev.gaia.cluster": self.blueprint.cluster,
+            "dev.gaia.game": games.join(","),
+            "dev.gaia.version": env!("CARGO_PKG_VERSION"),
+        });
+        if let Some(role) = role {
+            labels["dev.gaia.part"] = json!(role.name());
+        }
+        if let Some(revision) = revision {
+            labels[REVISION] = json!(revision);
+        }
+        labels
+    }
+}
+
+/// The services of the file that a part becomes: one for each instance of a service.
+pub(crate) fn instances(part: &Part) -> Vec<String> {
+    match part.role {
+        Role::Service(service) => (1..=part.replicas)
+            .map(|number| instance_name(service, u16::try_from(number).unwrap_or(u16::MAX)))
+            .collect(),
+        role => vec![role.name().to_owned()],
+    }
+}
+
+fn volumes(blueprint: &Blueprint, labels: &Value) -> Map<String, Value> {
+    let kept = parts::all(blueprint).into_iter().filter(|part| part.data.is_some());
+    kept.map(|part| (part.role.name().to_owned(), json!({ "labels": labels })))
+        .collect()
+}
+
+fn mount(source: &str, target: &str) -> Value {
+    json!({ "type": "bind", "source": source, "target": target, "read_only": true })
+}
+
+fn health(words: &[String]) -> Value {
+    let mut test = vec!["CMD".to_owned()];
+    test.extend(words.iter().cloned());
+    json!({ "test": test, "interval": "5s", "timeout": "5s", "retries": 3, "start_period": "60s" })
+}
+
+/// A value as YAML.
+pub(crate) fn to_yaml(value: &Value) -> Result<String, DeployError> {
+    serde_saphyr::to_string(value).map_err(|fault| DeployError::Input(format!("failed to write YAML: {fault}")))
+}

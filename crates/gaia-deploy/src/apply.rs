@@ -1,24 +1,27 @@
 //! Carrying out exactly a plan, step by step, so that any step may be killed and run again.
 
+mod ending;
 mod journal;
 mod lock;
+mod work;
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use gaia_kubernetes::Kind;
 use gaia_names::{ClusterName, Target};
 use serde::Serialize;
 
 pub use self::lock::tidy;
-use self::{journal::Journal, lock::ClusterLock};
+use self::{ending::Ending, journal::Journal, lock::ClusterLock, work::Work};
 use crate::{
-    Blueprint, ClusterFolder, DeployError, Home, Plan, Step, StepId,
+    Blueprint, ClusterFolder, DeployError, Home, Plan, StepId,
     error::with_cause,
     files, observe,
-    plan::ids::{FOLDER, PROCESSES, PROOF, VOLUMES},
     record::{Life, Record},
     targets::{
-        compose::{self, engine::Engine},
-        local::{self, destroying, place::Place, running},
+        compose, kubernetes,
+        kubernetes::inventory::{Inventory, Lease},
+        local::{place::Place, running},
     },
 };
 
@@ -57,6 +60,8 @@ pub enum Event {
         elapsed: Duration,
         /// What failed.
         error: String,
+        /// The steps that come after it and were not begun.
+        not_started: Vec<StepId>,
     },
 }
 
@@ -83,51 +88,6 @@ impl fmt::Debug for ApplyOptions<'_> {
 
 /// What a step made: what it is on the target, and the digest of what it was made from. None if it took away.
 pub(crate) type Made = Option<(String, String)>;
-
-/// What carries out the steps of an apply, by target.
-enum Work<'a> {
-    Local(local::work::Work<'a>),
-    Compose(compose::work::Work<'a>),
-}
-
-impl<'a> Work<'a> {
-    async fn of(
-        home: &'a Home,
-        folder: &'a ClusterFolder,
-        blueprint: &'a Blueprint,
-        record: Record,
-        options: &'a (Program, u16),
-    ) -> Result<Self, DeployError> {
-        let (program, first_port) = options;
-        Ok(match blueprint.target {
-            Target::Local => Self::Local(local::work::Work::new(
-                home,
-                folder,
-                blueprint,
-                record,
-                program,
-                *first_port,
-            )?),
-            Target::Compose => {
-                Self::Compose(compose::work::Work::new(home, folder, blueprint, record, *first_port).await?)
-            }
-        })
-    }
-
-    fn record(&mut self) -> &mut Record {
-        match self {
-            Self::Local(work) => &mut work.record,
-            Self::Compose(work) => &mut work.record,
-        }
-    }
-
-    async fn carry_out(&mut self, step: &Step) -> Result<Made, DeployError> {
-        match self {
-            Self::Local(work) => work.carry_out(step).await,
-            Self::Compose(work) => work.carry_out(step).await,
-        }
-    }
-}
 
 /// What was applied.
 #[derive(Clone, Debug, Serialize)]
@@ -156,38 +116,108 @@ pub async fn apply(
         return Err(DeployError::OtherBlueprint);
     }
     let folder = home.cluster(&plan.cluster);
-    Place::paths(folder.path()).check()?;
-    let _lock = ClusterLock::take(home, &plan.cluster, &options.command)?;
-    let found = Record::read(&folder)?;
-    refuse_stale(plan, found.as_ref())?;
-    if plan.is_empty() {
-        return Ok(Applied {
-            cluster: plan.cluster.clone(),
-            generation: plan.generation,
-            steps: Vec::new(),
-        });
+    if blueprint.target == Target::Local {
+        Place::paths(folder.path()).check()?;
     }
-    let record = begin(&folder, found, blueprint)?;
+    let _lock = ClusterLock::take(home, &plan.cluster, &options.command)?;
+    let held = Held::take(home, &plan.cluster, blueprint.target, &options.command).await?;
+    let outcome = carry_out(home, plan, blueprint, options, held.as_ref()).await;
+    if let Some(held) = held {
+        held.give_back().await;
+    }
+    outcome
+}
+
+async fn carry_out(
+    home: &Home,
+    plan: &Plan,
+    blueprint: &Blueprint,
+    options: ApplyOptions<'_>,
+    held: Option<&Held>,
+) -> Result<Applied, DeployError> {
+    let folder = home.cluster(&plan.cluster);
+    let found = match held {
+        Some(held) => held.inventory.record().await?,
+        None => Record::read(&folder)?,
+    };
+    refuse_stale(plan, found.as_ref())?;
+    let applied = |steps| Applied {
+        cluster: plan.cluster.clone(),
+        generation: plan.generation,
+        steps,
+    };
+    if plan.is_empty() {
+        return Ok(applied(Vec::new()));
+    }
+    let record = match held {
+        Some(held) => {
+            home.point_to(&held.inventory)?;
+            begun(found, blueprint)
+        }
+        None => begin(&folder, found, blueprint)?,
+    };
     let mut journal = Journal::new(options.on_event, options.command, plan.steps.len());
     let how = (options.program, options.first_gateway_port);
-    let mut work = Work::of(home, &folder, blueprint, record, &how).await?;
-    for step in &plan.steps {
-        journal.begin(step, Some((work.record(), &folder)))?;
+    let inventory = held.map(|held| held.inventory.clone());
+    let mut work = Work::of(home, &folder, blueprint, (record, inventory), &how).await?;
+    work.keep().await?;
+    for (index, step) in plan.steps.iter().enumerate() {
+        work.record().intent = Some(journal.begin(step));
+        work.keep().await?;
+        journal.before(step);
         match work.carry_out(step).await {
-            Ok(made) => journal.end(step, Some((work.record(), &folder)), made)?,
+            Ok(made) => {
+                journal.after(step);
+                work.record().note(step, made);
+                work.keep().await?;
+                journal.end(step);
+            }
             Err(fault) => {
-                journal.fail(step, &fault);
+                journal.fail(step, &fault, plan.steps.get(index + 1..).unwrap_or_default());
                 return Err(fault);
             }
         }
     }
     work.record().applied = Some(blueprint.clone());
-    work.record().write(&folder)?;
-    Ok(Applied {
-        cluster: plan.cluster.clone(),
-        generation: plan.generation,
-        steps: journal.done(),
-    })
+    work.keep().await?;
+    Ok(applied(journal.done()))
+}
+
+/// The lease on a cluster in its namespace, where it is there.
+struct Held {
+    inventory: Inventory,
+    lease: Option<Lease>,
+}
+
+impl Held {
+    async fn take(
+        home: &Home,
+        cluster: &ClusterName,
+        target: Target,
+        command: &str,
+    ) -> Result<Option<Self>, DeployError> {
+        if target != Target::Kubernetes {
+            return Ok(None);
+        }
+        let inventory = home.inventory(cluster).await?;
+        let namespace = inventory
+            .kubernetes
+            .get(Kind::NAMESPACE, "", &inventory.namespace())
+            .await?;
+        // Without a namespace there is nothing to hold yet; in one that is being deleted nothing can be made.
+        let is_there = namespace.is_some_and(|namespace| namespace["metadata"]["deletionTimestamp"].is_null());
+        let lease = match is_there {
+            true => Some(inventory.lock(command).await?),
+            false => None,
+        };
+        Ok(Some(Self { inventory, lease }))
+    }
+
+    async fn give_back(self) {
+        if let Some(lease) = self.lease {
+            self.inventory.unlock(lease).await;
+        }
+    }
 }
 
 fn refuse_stale(plan: &Plan, found: Option<&Record>) -> Result<(), DeployError> {
@@ -213,6 +243,14 @@ fn begin(folder: &ClusterFolder, found: Option<Record>, blueprint: &Blueprint) -
             blueprint.cluster
         )));
     }
+    let record = begun(found, blueprint);
+    files::make_folder(folder.path(), if is_new { 0o700 } else { mode_of(folder)? }, None)?;
+    record.write(folder)?;
+    Ok(record)
+}
+
+/// The record of a cluster that is about to become what a blueprint says.
+fn begun(found: Option<Record>, blueprint: &Blueprint) -> Record {
     let mut record = found.unwrap_or_else(|| Record::new(blueprint.cluster.clone(), blueprint.target));
     // A destroy that was begun is ended first; the step that does it sets this.
     if record.life == Life::Stopped {
@@ -226,9 +264,7 @@ fn begin(folder: &ClusterFolder, found: Option<Record>, blueprint: &Blueprint) -
             .insert(game.clone(), (own.bundle.generation, own.bundle_digest.clone()));
     }
     record.bundles.retain(|game, _| blueprint.games.contains_key(game));
-    files::make_folder(folder.path(), if is_new { 0o700 } else { mode_of(folder)? }, None)?;
-    record.write(folder)?;
-    Ok(record)
+    record
 }
 
 fn mode_of(folder: &ClusterFolder) -> Result<u32, DeployError> {
@@ -246,36 +282,32 @@ pub async fn destroy(home: &Home, plan: &Plan, options: ApplyOptions<'_>) -> Res
     if !plan.blueprint.is_empty() || plan.generation != 0 {
         return Err(DeployError::OtherBlueprint);
     }
-    let folder = home.cluster(&plan.cluster);
     let lock = ClusterLock::take(home, &plan.cluster, &options.command)?;
+    let ending = Ending::of(home, &plan.cluster).await?;
     // A record that cannot be read must not keep the cluster from being destroyed.
-    let mut record = Record::read(&folder).unwrap_or_default();
+    let mut record = ending.record().await;
     if record.is_some() {
         refuse_stale(plan, record.as_ref())?;
     }
     let mut journal = Journal::new(options.on_event, options.command, plan.steps.len());
-    let target = target_of(record.as_ref());
     if let Some(record) = &mut record {
         record.life = Life::Destroying;
-        record.write(&folder)?;
     }
-    for step in &plan.steps {
-        journal.begin(step, record.as_mut().map(|record| (record, &folder)))?;
-        let outcome = match step.id.0.as_str() {
-            PROCESSES => stop_all(target, &folder).await,
-            VOLUMES => compose::work::remove_volumes(&Engine::find().await?, folder.name()).await,
-            FOLDER => destroying::remove(&folder),
-            PROOF => prove(target, &folder).await,
-            _ => Err(DeployError::OtherBlueprint),
-        };
-        if let Err(fault) = outcome {
-            journal.fail(step, &fault);
+    for (index, step) in plan.steps.iter().enumerate() {
+        let intent = journal.begin(step);
+        if let Some(record) = &mut record {
+            record.intent = Some(intent);
+            ending.keep(record).await?;
+        }
+        journal.before(step);
+        if let Err(fault) = ending.carry_out(step).await {
+            journal.fail(step, &fault, plan.steps.get(index + 1..).unwrap_or_default());
             return Err(fault);
         }
-        if !folder.path().exists() {
-            record = None;
-        }
-        journal.end(step, record.as_mut().map(|record| (record, &folder)), None)?;
+        journal.after(step);
+        // What held the record may have gone with this step.
+        record = ending.record().await;
+        journal.end(step);
     }
     lock.remove();
     Ok(Applied {
@@ -291,47 +323,21 @@ pub async fn destroy(home: &Home, plan: &Plan, options: ApplyOptions<'_>) -> Res
 ///
 /// If there is no such cluster, somebody else is at work on it, or a process does not end.
 pub async fn stop(home: &Home, cluster: &ClusterName, options: ApplyOptions<'_>) -> Result<(), DeployError> {
-    let folder = home.cluster(cluster);
-    if !folder.path().exists() {
+    let ending = Ending::of(home, cluster).await?;
+    if !ending.is_there().await? {
         return Err(DeployError::NoSuchCluster {
             cluster: cluster.clone(),
             home: home.path().to_owned(),
         });
     }
     let _lock = ClusterLock::take(home, cluster, &options.command)?;
-    let mut record = Record::read(&folder)?;
-    if let Some(record) = &mut record
+    if let Some(mut record) = ending.read().await?
         && record.life == Life::Up
     {
         record.life = Life::Stopped;
-        record.write(&folder)?;
+        ending.keep(&record).await?;
     }
-    stop_all(target_of(record.as_ref()), &folder).await
-}
-
-fn target_of(record: Option<&Record>) -> Target {
-    record.map_or(Target::Local, |record| record.target)
-}
-
-async fn stop_all(target: Target, folder: &ClusterFolder) -> Result<(), DeployError> {
-    match target {
-        Target::Local => destroying::stop_all(folder).await,
-        Target::Compose => compose::work::stop_all(&Engine::find().await?, folder.name()).await,
-    }
-}
-
-/// Proves that nothing is left of a destroyed cluster.
-async fn prove(target: Target, folder: &ClusterFolder) -> Result<(), DeployError> {
-    if target == Target::Compose {
-        let left = compose::work::left(&Engine::find().await?, folder.name(), true).await?;
-        if !left.is_empty() {
-            return Err(DeployError::Left {
-                cluster: folder.name().clone(),
-                left: left.join(", "),
-            });
-        }
-    }
-    destroying::prove(folder)
+    ending.stop_all().await
 }
 
 /// Restarts one process (`chat-1`, `redis`), or all instances of a service (`chat`), and waits until it is ready.
@@ -345,15 +351,14 @@ pub async fn restart(
     process: &str,
     options: ApplyOptions<'_>,
 ) -> Result<(), DeployError> {
-    let folder = home.cluster(cluster);
-    if !folder.path().exists() {
+    let observed = observe(home, cluster).await?;
+    if !observed.exists() {
         return Err(DeployError::NoSuchCluster {
             cluster: cluster.clone(),
             home: home.path().to_owned(),
         });
     }
     let _lock = ClusterLock::take(home, cluster, &options.command)?;
-    let observed = observe(home, cluster).await?;
     let is_meant = |name: &str| name == process || name.strip_prefix(process).is_some_and(|rest| rest.starts_with('-'));
     let meant: Vec<&String> = observed.processes.keys().filter(|name| is_meant(name)).collect();
     if meant.is_empty() {
@@ -382,6 +387,7 @@ pub async fn restart(
         let outcome = match observed.target() {
             Target::Local => running::restart(&observed, name).await,
             Target::Compose => compose::work::restart(cluster, observed.applied(), name).await,
+            Target::Kubernetes => kubernetes::work::restart(&home.inventory(cluster).await?, name).await,
         };
         let elapsed = begun.elapsed();
         (options.on_event)(match &outcome {
@@ -390,6 +396,7 @@ pub async fn restart(
                 step,
                 elapsed,
                 error: with_cause(fault),
+                not_started: Vec::new(),
             },
         });
         outcome?;

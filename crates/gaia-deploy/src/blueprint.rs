@@ -12,6 +12,8 @@ use crate::DeployError;
 
 /// The most instances of one service that one machine is asked to run.
 pub(crate) const MOST_REPLICAS: u16 = 32;
+/// The most instances of one service that Kubernetes is asked to run.
+const MOST_PODS: u16 = 1_000;
 
 /// How large a cluster is to be, and where it runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +167,7 @@ impl Blueprint {
     ///
     /// If there is no game, a game twice, or a number of instances that cannot be.
     pub fn draw_up(input: ClusterInput, parent: &Parent) -> Result<Self, DeployError> {
+        let replicas = replicas(input.target, &input.needs, &input.replicas)?;
         let mut blueprint = Self {
             cluster: input.name,
             target: input.target,
@@ -172,7 +175,7 @@ impl Blueprint {
             generation: 0,
             parent: 0,
             games: BTreeMap::new(),
-            replicas: replicas(&input.replicas)?,
+            replicas,
             digest: String::new(),
             credentials: Credentials {
                 route_keys: BTreeMap::new(),
@@ -231,7 +234,9 @@ impl Blueprint {
         match self.target {
             // Here a process may use what the machine has.
             Target::Local => digest(&(&self.cluster, bundles, &self.replicas)),
-            Target::Compose => digest(&(&self.cluster, bundles, &self.replicas, self.target, &self.needs)),
+            Target::Compose | Target::Kubernetes => {
+                digest(&(&self.cluster, bundles, &self.replicas, self.target, &self.needs))
+            }
         }
     }
 }
@@ -264,14 +269,33 @@ fn number(mut bundle: Bundle, newest: Option<&(u64, String)>) -> GameBlueprint {
     GameBlueprint { bundle, bundle_digest }
 }
 
-fn replicas(asked: &BTreeMap<Service, u16>) -> Result<BTreeMap<Service, u16>, DeployError> {
+fn replicas(
+    target: Target,
+    needs: &Needs,
+    asked: &BTreeMap<Service, u16>,
+) -> Result<BTreeMap<Service, u16>, DeployError> {
     let mut replicas = BTreeMap::new();
     for service in Service::ALL {
-        let count = asked.get(service).copied().unwrap_or(1);
-        if !(1..=MOST_REPLICAS).contains(&count) {
+        let (usual, most) = match target {
+            // One machine gains nothing by several of a service, unless somebody wants to see it.
+            Target::Local | Target::Compose => (1, MOST_REPLICAS),
+            Target::Kubernetes => {
+                let sized = needs.services.get(service).map_or(1, |sizing| sizing.replicas.count);
+                (u16::try_from(sized).unwrap_or(u16::MAX), MOST_PODS)
+            }
+        };
+        let count = asked.get(service).copied().unwrap_or(usual);
+        if !(1..=most).contains(&count) {
             return Err(DeployError::Input(format!(
-                "{count} instances of {service} cannot be run here; ask for 1 to {MOST_REPLICAS}"
+                "{count} instances of {service} cannot be run here; ask for 1 to {most}"
             )));
+        }
+        if target == Target::Compose && *service == Service::Gateway && count > 1 {
+            return Err(DeployError::Input(
+                "on Compose one port is published, and one gateway has it; ask for more of chat or auth, or use \
+                 `--target kubernetes`"
+                    .to_owned(),
+            ));
         }
         replicas.insert(*service, count);
     }

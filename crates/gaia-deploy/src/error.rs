@@ -64,6 +64,9 @@ pub enum DeployError {
         /// What to do.
         help: String,
     },
+    /// The API server of Kubernetes does not do as asked.
+    #[error(transparent)]
+    Kubernetes(#[from] gaia_kubernetes::Fault),
     /// The Docker engine does not answer.
     #[error(
         "the Docker engine does not answer: {why}; start it (`systemctl start docker`), or let this user speak to it \

@@ -5,16 +5,36 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gaia_names::{ClusterName, GameId};
+use gaia_kubernetes::Kubernetes;
+use gaia_names::{ClusterName, GameId, Target};
+use serde::{Deserialize, Serialize};
 
-use crate::DeployError;
+use crate::{DeployError, files, record::Record, targets::kubernetes::inventory::Inventory};
 
 /// The longest path that is surely fit for a Unix socket, in bytes.
 const LONGEST_SOCKET_PATH: usize = 100;
 
 /// The folder with everything that Gaia keeps on this machine: `$GAIA_HOME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Home(PathBuf);
+pub struct Home {
+    path: PathBuf,
+    asked: Asked,
+}
+
+/// Where somebody says that a cluster is, or is to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The target.
+    pub target: Option<Target>,
+    /// The context of the kubeconfig, on Kubernetes.
+    pub context: Option<String>,
+}
+
+/// Where a cluster on Kubernetes is, as its folder on this machine says. All else is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Pointer {
+    context: String,
+}
 
 impl Home {
     /// The home at a path. A relative one is taken from the current folder. Nothing is created.
@@ -25,7 +45,10 @@ impl Home {
     pub fn at(path: impl AsRef<Path>) -> Result<Self, DeployError> {
         let path = path.as_ref();
         std::path::absolute(path)
-            .map(Self)
+            .map(|path| Self {
+                path,
+                asked: Asked::default(),
+            })
             .map_err(DeployError::file("find", path))
     }
 
@@ -42,17 +65,65 @@ impl Home {
             .map(|state| state.join("gaia"))
     }
 
+    /// The same home, where somebody says on which target clusters are.
+    #[must_use]
+    pub fn asked(self, asked: Asked) -> Self {
+        Self { asked, ..self }
+    }
+
     /// The folder itself.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// Where a cluster is; where it is not there yet, what was asked for, else this machine.
+    ///
+    /// # Errors
+    ///
+    /// If it is somewhere else than was asked for.
+    pub fn target_of(&self, cluster: &ClusterName) -> Result<Target, DeployError> {
+        let folder = self.cluster(cluster);
+        let found = match folder.pointer().exists() {
+            true => Some(Target::Kubernetes),
+            // One that cannot be read is shown as such by whoever looks at the cluster.
+            false => Record::read(&folder).ok().flatten().map(|record| record.target),
+        };
+        match (found, self.asked.target) {
+            (Some(found), Some(wanted)) if found != wanted => Err(DeployError::Elsewhere {
+                cluster: cluster.clone(),
+                found,
+                wanted,
+            }),
+            (found, asked) => Ok(found.or(asked).unwrap_or(Target::Local)),
+        }
+    }
+
+    /// The namespace of a cluster on Kubernetes.
+    pub(crate) async fn inventory(&self, cluster: &ClusterName) -> Result<Inventory, DeployError> {
+        let pointer: Option<Pointer> = files::read_json(&self.cluster(cluster).pointer(), "where a cluster is")?;
+        let context = self.asked.context.clone().or(pointer.map(|pointer| pointer.context));
+        Ok(Inventory {
+            kubernetes: Kubernetes::connect(None, context.as_deref()).await?,
+            cluster: cluster.clone(),
+        })
+    }
+
+    /// Notes on this machine where a cluster on Kubernetes is.
+    pub(crate) fn point_to(&self, inventory: &Inventory) -> Result<(), DeployError> {
+        let folder = self.cluster(&inventory.cluster);
+        files::make_folder(folder.path(), 0o700, None)?;
+        let pointer = Pointer {
+            context: inventory.kubernetes.context.clone(),
+        };
+        files::write_json(&folder.pointer(), &pointer, 0o600)
     }
 
     /// One cluster's folder, whether it exists or not.
     #[must_use]
     pub fn cluster(&self, name: &ClusterName) -> ClusterFolder {
         ClusterFolder {
-            root: self.0.join("clusters").join(name.as_str()),
+            root: self.path.join("clusters").join(name.as_str()),
             name: name.clone(),
         }
     }
@@ -63,7 +134,7 @@ impl Home {
     ///
     /// If the folder is there and cannot be read.
     pub fn clusters(&self) -> Result<Vec<ClusterName>, DeployError> {
-        let folder = self.0.join("clusters");
+        let folder = self.path.join("clusters");
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -86,7 +157,7 @@ impl Home {
 
     /// Where the lock of a cluster lies: outside its folder, so that it outlasts a destroy.
     pub(crate) fn lock(&self, name: &ClusterName) -> PathBuf {
-        self.0.join("locks").join(format!("{name}.lock"))
+        self.path.join("locks").join(format!("{name}.lock"))
     }
 }
 
@@ -150,6 +221,11 @@ impl ClusterFolder {
 
     pub(crate) fn record(&self) -> PathBuf {
         self.root.join("cluster.json")
+    }
+
+    /// Says that the cluster is on Kubernetes, and where.
+    pub(crate) fn pointer(&self) -> PathBuf {
+        self.root.join("kubernetes.json")
     }
 
     pub(crate) fn secrets(&self) -> PathBuf {

@@ -29,13 +29,13 @@ pub use blueprint::{Blueprint, ClusterInput, Credentials, GameBlueprint, GameInp
 pub use costs::costs;
 pub use doctor::{Finding, FindingState, doctor};
 pub use error::DeployError;
-pub use home::{ClusterFolder, Home};
-pub use observe::{Observed, ObservedProcess, observe, observe_on};
+pub use home::{Asked, ClusterFolder, Home};
+pub use observe::{Observed, ObservedProcess, observe};
 pub use plan::{Action, Plan, Step, StepId};
 pub use status::{ClusterState, ClusterStatus, GameStatus, ProcessStatus, SupervisorStatus, list, status};
 pub use stores::{addresses::GameAccess, set_up::set_up};
 pub use targets::compose::{
     engine::missing_images,
-    logs::{Logs, container_logs, target_of},
+    logs::{Logs, container_logs},
 };
 pub use targets::local::{self, supervisor::supervise};

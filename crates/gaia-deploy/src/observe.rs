@@ -8,7 +8,7 @@ use gaia_protocol::chat::BundleInUse;
 use tokio::task::JoinSet;
 
 use crate::{
-    Blueprint, ClusterFolder, DeployError, Home, Parent,
+    Blueprint, ClusterFolder, DeployError, Home, Parent, StepId,
     admin_api::Gateway,
     error::with_cause,
     files,
@@ -17,6 +17,10 @@ use crate::{
     stores::{nats, postgres, redis},
     targets::{
         compose,
+        kubernetes::{
+            inventory::Inventory,
+            observing::{Found, Live},
+        },
         local::{
             ops,
             place::Place,
@@ -41,6 +45,10 @@ pub struct Observed {
     pub processes: BTreeMap<String, ObservedProcess>,
     pub(crate) folder: ClusterFolder,
     pub(crate) target: Target,
+    /// The objects of its namespace, on Kubernetes.
+    pub(crate) objects: BTreeMap<StepId, Live>,
+    /// Whether its namespace is being deleted.
+    pub(crate) is_ending: bool,
     /// A gateway that runs, and how it is reached.
     pub(crate) gateway: Option<Gateway>,
     pub(crate) is_there: bool,
@@ -137,41 +145,20 @@ impl ObservedProcess {
     }
 }
 
-/// Looks at a cluster where it is. One that does not exist is observed as nothing.
+/// Looks at a cluster where it is, or where home says that it is to be. One that does not exist is observed as nothing.
 ///
 /// # Errors
 ///
-/// If its files cannot be read.
+/// If its files cannot be read, its target does not answer, or it is on another one than home says.
 pub async fn observe(home: &Home, cluster: &ClusterName) -> Result<Observed, DeployError> {
-    observe_on(home, cluster, None).await
-}
-
-/// Looks at a cluster that is to be on a target.
-///
-/// # Errors
-///
-/// If its files cannot be read, the target does not answer, or it is on another one.
-pub async fn observe_on(home: &Home, cluster: &ClusterName, target: Option<Target>) -> Result<Observed, DeployError> {
     let folder = home.cluster(cluster);
-    // What cannot be read is shown and counts as missing, so that a broken cluster can be looked at and destroyed.
-    let mut faults = Vec::new();
-    let record = Record::read(&folder).unwrap_or_else(|fault| note(&mut faults, &fault));
-    let secrets = files::read_json(&folder.secrets(), "a cluster's secrets");
-    let secrets: Option<Secrets> = secrets.unwrap_or_else(|fault| note(&mut faults, &fault));
-    let found = record.as_ref().map(|record| record.target);
-    if let (Some(found), Some(wanted)) = (found, target)
-        && found != wanted
-    {
-        return Err(DeployError::Elsewhere {
-            cluster: cluster.clone(),
-            found,
-            wanted,
-        });
-    }
+    let target = home.target_of(cluster)?;
     let mut observed = Observed {
         cluster: cluster.clone(),
         is_there: folder.path().exists(),
-        target: found.or(target).unwrap_or(Target::Local),
+        target,
+        objects: BTreeMap::new(),
+        is_ending: false,
         gateway: None,
         supervisor: None,
         processes: BTreeMap::new(),
@@ -179,19 +166,54 @@ pub async fn observe_on(home: &Home, cluster: &ClusterName, target: Option<Targe
         bundles_in_use: BTreeMap::new(),
         lost_ports: BTreeSet::new(),
         folder,
-        record,
-        secrets,
-        faults,
+        record: None,
+        secrets: None,
+        faults: Vec::new(),
     };
-    match observed.target {
-        Target::Local => observed.look_at_this_machine().await?,
-        Target::Compose => observed.look_at_containers().await?,
+    match target {
+        Target::Local => {
+            observed.read_folder();
+            observed.look_at_this_machine().await?;
+        }
+        Target::Compose => {
+            observed.read_folder();
+            observed.look_at_containers().await?;
+        }
+        Target::Kubernetes => observed.look_at_namespace(&home.inventory(cluster).await?).await?,
     }
     observed.ask_for_bundles().await;
     Ok(observed)
 }
 
 impl Observed {
+    /// What cannot be read is shown and counts as missing, so that a broken cluster can be looked at and destroyed.
+    fn read_folder(&mut self) {
+        let record = Record::read(&self.folder);
+        self.record = record.unwrap_or_else(|fault| note(&mut self.faults, &fault));
+        let secrets = files::read_json(&self.folder.secrets(), "a cluster's secrets");
+        self.secrets = secrets.unwrap_or_else(|fault| note(&mut self.faults, &fault));
+    }
+
+    async fn look_at_namespace(&mut self, inventory: &Inventory) -> Result<(), DeployError> {
+        let found = Found::look(inventory).await?;
+        self.is_there = found.namespace.is_some();
+        self.is_ending = found.is_ending();
+        if self.is_there {
+            self.record = inventory
+                .record()
+                .await
+                .unwrap_or_else(|fault| note(&mut self.faults, &fault));
+            self.secrets = inventory
+                .secrets()
+                .await
+                .unwrap_or_else(|fault| note(&mut self.faults, &fault));
+        }
+        self.processes = found.processes();
+        self.gateway = found.gateway(&inventory.kubernetes, &inventory.namespace());
+        self.objects = found.objects;
+        Ok(())
+    }
+
     async fn look_at_this_machine(&mut self) -> Result<(), DeployError> {
         let report = files::read_json(&self.folder.observed(), "the supervisor's report");
         let report: Option<Report> = report.unwrap_or_else(|fault| note(&mut self.faults, &fault));

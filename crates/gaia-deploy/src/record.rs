@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use gaia_names::{ClusterName, GameId, InstanceId, Target};
 use serde::{Deserialize, Serialize};
 
-use crate::{Blueprint, ClusterFolder, DeployError, Parent, StepId, files};
+use crate::{Blueprint, ClusterFolder, DeployError, Parent, Step, StepId, apply::Made, files};
 
 /// The form of the file; another number means another form.
 const FORMAT: u32 = 1;
@@ -94,6 +94,20 @@ impl Record {
             resources: BTreeMap::new(),
             intent: None,
         }
+    }
+
+    /// A step is done, and made or took away something.
+    pub(crate) fn note(&mut self, step: &Step, made: Made) {
+        match made {
+            Some((id, digest)) => {
+                let at = Utc::now();
+                self.resources.insert(step.id.clone(), Resource { digest, id, at });
+            }
+            None => {
+                self.resources.remove(&step.id);
+            }
+        }
+        self.intent = None;
     }
 
     /// Nothing is left of what it speaks of, and it is to run again. Its numbers go on.

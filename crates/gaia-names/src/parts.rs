@@ -76,5 +76,7 @@ part!(
         Local = "local",
         /// Containers on this machine, by Docker Compose.
         Compose = "compose",
+        /// Pods in a namespace of a Kubernetes cluster.
+        Kubernetes = "kubernetes",
     }
 );

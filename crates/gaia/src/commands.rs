@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use gaia_names::Target;
 
 use crate::verbs;
 
@@ -178,12 +179,19 @@ pub(crate) enum Verb {
     Serve(verbs::serve::Arguments),
 }
 
-/// Where Gaia keeps everything.
+/// Where Gaia keeps everything, and where the game runs.
 #[derive(Args, Debug)]
 pub(crate) struct HomeArgument {
     /// Where Gaia keeps everything on this machine [default: $GAIA_HOME, else see `gaia help`]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) home: Option<PathBuf>,
+    /// Where the game runs, or is to: local (processes on this machine), compose (containers on it, by Docker Compose) or
+    /// kubernetes (pods in a namespace) [default: where it runs already, else local]
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) target: Option<Target>,
+    /// The context of the kubeconfig, on Kubernetes [default: where the game runs already, else the current one]
+    #[arg(long, value_name = "CONTEXT")]
+    pub(crate) context: Option<String>,
 }
 
 /// For programs.

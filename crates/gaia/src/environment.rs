@@ -16,17 +16,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gaia_deploy::Home;
+use gaia_deploy::{Asked, Home};
 use gaia_names::Secret;
 
-use crate::failure::Failure;
+use crate::{commands::HomeArgument, failure::Failure};
 
 /// Home: as given, else as the environment says.
 ///
 /// # Errors
 ///
 /// If nobody says where it is.
-pub(crate) fn home(given: Option<&Path>) -> anyhow::Result<Home> {
+pub(crate) fn home(arguments: &HomeArgument) -> anyhow::Result<Home> {
+    let given = arguments.home.as_deref();
     let usual = || {
         let (state, user) = (path("XDG_STATE_HOME"), path("HOME"));
         Home::usual(rustix::process::geteuid().is_root(), state.as_deref(), user.as_deref())
@@ -37,7 +38,11 @@ pub(crate) fn home(given: Option<&Path>) -> anyhow::Result<Home> {
             .bad_input()
             .help("name a folder with --home or GAIA_HOME")
     })?;
-    Ok(Home::at(found)?)
+    let asked = Asked {
+        target: arguments.target,
+        context: arguments.context.clone(),
+    };
+    Ok(Home::at(found)?.asked(asked))
 }
 
 /// Makes the home folder if it is not there. The stores' user must be able to pass through it.

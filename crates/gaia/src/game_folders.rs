@@ -34,10 +34,6 @@ pub(crate) struct Shape {
     /// How many instances of a service to run: chat=2 (may be given for each service) [default: 1 each]
     #[arg(long, value_name = "SERVICE=N", value_parser = replicas)]
     replicas: Vec<(Service, u16)>,
-    /// Where to run it: local (processes on this machine) or compose (containers, by Docker Compose) [default: where it
-    /// runs already, else local]
-    #[arg(long, value_name = "TARGET")]
-    pub(crate) target: Option<Target>,
     #[command(flatten)]
     pub(crate) home: HomeArgument,
     #[command(flatten)]
@@ -96,7 +92,7 @@ pub(crate) fn read(shape: &Shape) -> anyhow::Result<Wanted> {
     Ok(Wanted {
         input: ClusterInput {
             name,
-            target: shape.target.unwrap_or(Target::Local),
+            target: shape.home.target.unwrap_or(Target::Local),
             needs,
             games,
             replicas,

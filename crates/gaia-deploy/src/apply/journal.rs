@@ -6,10 +6,7 @@ use chrono::Utc;
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::Event;
-use crate::{
-    ClusterFolder, DeployError, Step, StepId,
-    record::{Intent, Record, Resource},
-};
+use crate::{DeployError, Step, StepId, record::Intent};
 
 /// Where tests have the process killed.
 ///
@@ -71,12 +68,8 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// A step begins. Its intent is on disk when this returns, if there is a record to keep it in.
-    pub(crate) fn begin(
-        &mut self,
-        step: &Step,
-        record: Option<(&mut Record, &ClusterFolder)>,
-    ) -> Result<(), DeployError> {
+    /// A step begins. What is given back must be on disk before anything is done.
+    pub(crate) fn begin(&mut self, step: &Step) -> Intent {
         self.begun = Instant::now();
         let (number, of) = (self.done.len() + 1, self.of);
         (self.on_event)(Event::Started {
@@ -85,62 +78,41 @@ impl<'a> Journal<'a> {
             of,
             why: step.why.clone(),
         });
-        if let Some((record, folder)) = record {
-            let intent = Intent {
-                step: step.id.clone(),
-                command: self.command.clone(),
-                since: Utc::now(),
-            };
-            record.intent = Some(intent);
-            record.write(folder)?;
+        Intent {
+            step: step.id.clone(),
+            command: self.command.clone(),
+            since: Utc::now(),
         }
-        self.abort(step, Moment::Before);
-        Ok(())
     }
 
-    /// A step is done, and what it made is on disk when this returns.
-    pub(crate) fn end(
-        &mut self,
-        step: &Step,
-        record: Option<(&mut Record, &ClusterFolder)>,
-        made: Option<(String, String)>,
-    ) -> Result<(), DeployError> {
+    /// The intent is on disk and nothing is done.
+    pub(crate) fn before(&self, step: &Step) {
+        self.abort(step, Moment::Before);
+    }
+
+    /// All is done and nothing of it is on disk.
+    pub(crate) fn after(&self, step: &Step) {
         self.abort(step, Moment::After);
-        if let Some((record, folder)) = record {
-            match made {
-                Some((id, digest)) => {
-                    record.resources.insert(
-                        step.id.clone(),
-                        Resource {
-                            digest,
-                            id,
-                            at: Utc::now(),
-                        },
-                    );
-                }
-                None => {
-                    record.resources.remove(&step.id);
-                }
-            }
-            record.intent = None;
-            record.write(folder)?;
-        }
+    }
+
+    /// A step is done, and what it made is on disk.
+    pub(crate) fn end(&mut self, step: &Step) {
         let elapsed = self.begun.elapsed();
         self.done.push((step.id.clone(), elapsed));
         (self.on_event)(Event::Done {
             step: step.id.clone(),
             elapsed,
         });
-        Ok(())
     }
 
-    /// A step failed.
-    pub(crate) fn fail(&mut self, step: &Step, fault: &DeployError) {
+    /// A step failed, and those after it are not begun.
+    pub(crate) fn fail(&mut self, step: &Step, fault: &DeployError, after: &[Step]) {
         let error = crate::error::with_cause(fault);
         (self.on_event)(Event::Failed {
             step: step.id.clone(),
             elapsed: self.begun.elapsed(),
             error,
+            not_started: after.iter().map(|step| step.id.clone()).collect(),
         });
     }
 

@@ -2,21 +2,31 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use gaia_kubernetes::Kubernetes;
 use reqwest::Method;
 
-use crate::{admin_api::Answer, targets::compose::engine::Engine};
+use crate::{admin_api::Answer, error::with_cause, targets::compose::engine::Engine};
+
+/// How long starting a program in a container may take by itself.
+const STARTING: Duration = Duration::from_secs(10);
 
 /// One container, in which commands can be run.
 #[derive(Clone)]
-pub(crate) struct Exec {
-    pub(crate) engine: Arc<Engine>,
-    /// The container's name or id.
-    pub(crate) container: String,
+pub(crate) enum Exec {
+    /// Of a Docker engine, by its name or id.
+    Docker { engine: Arc<Engine>, container: String },
+    /// The only one of a pod.
+    Pod {
+        kubernetes: Kubernetes,
+        namespace: String,
+        pod: String,
+    },
 }
 
 impl fmt::Debug for Exec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Exec").field(&self.container).finish()
+        let (Self::Docker { container: name, .. } | Self::Pod { pod: name, .. }) = self;
+        f.debug_tuple("Exec").field(name).finish()
     }
 }
 
@@ -29,19 +39,31 @@ impl Exec {
         body: Option<String>,
         patience: Duration,
     ) -> Result<Answer, String> {
-        let args = [
-            "exec",
-            "--interactive",
-            &self.container,
-            "gaia",
-            "admin",
-            method.as_str(),
-            path,
-        ];
-        // Starting a program in a container takes its own while.
-        let patience = patience + Duration::from_secs(10);
-        let said = self.engine.docker(&args, body.as_deref().unwrap_or_default(), patience);
-        let said = said.await.map_err(|fault| crate::error::with_cause(&fault))?;
+        let patience = patience + STARTING;
+        let body = body.unwrap_or_default();
+        let command = ["gaia", "admin", method.as_str(), path];
+        let said = match self {
+            Self::Docker { engine, container } => {
+                let args: Vec<&str> = ["exec", "--interactive", container]
+                    .into_iter()
+                    .chain(command)
+                    .collect();
+                let said = engine.docker(&args, &body, patience).await;
+                said.map_err(|fault| with_cause(&fault))?
+            }
+            Self::Pod {
+                kubernetes,
+                namespace,
+                pod,
+            } => {
+                let ran = kubernetes.exec(namespace, pod, &command, &body, patience).await;
+                let ran = ran.map_err(|fault| with_cause(&fault))?;
+                match ran.is_success {
+                    true => ran.out,
+                    false => return Err(ran.err.trim().chars().take(400).collect()),
+                }
+            }
+        };
         serde_json::from_str(&said).map_err(|fault| format!("its answer cannot be read: {fault}"))
     }
 }

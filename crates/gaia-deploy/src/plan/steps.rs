@@ -5,15 +5,15 @@ use gaia_names::{Service, Target};
 use super::{
     Action, Step,
     ids::{
-        FOLDER, LEFTOVERS, NATS_ACCOUNTS, POSTGRES_MIGRATIONS, POSTGRES_ROLES, PROCESSES, PROOF, RECORD, REDIS_USERS,
-        STORES, VOLUMES,
+        FOLDER, LEFTOVERS, NAMESPACE, NATS_ACCOUNTS, POSTGRES_MIGRATIONS, POSTGRES_ROLES, PROCESSES, PROOF, RECORD,
+        REDIS_USERS, STORES, VOLUMES,
     },
     sight::{Sight, step},
 };
 use crate::{
     Blueprint, Observed,
     stores::{migrations, nats, postgres, redis},
-    targets::compose,
+    targets::{compose, kubernetes},
 };
 
 /// The steps towards a blueprint.
@@ -29,6 +29,7 @@ pub(super) fn towards(observed: &Observed, blueprint: &Blueprint) -> Vec<Step> {
     match blueprint.target {
         Target::Local => on_this_machine(&sight),
         Target::Compose => compose::sight::towards(&sight),
+        Target::Kubernetes => kubernetes::sight::towards(&sight),
     }
 }
 
@@ -109,24 +110,21 @@ pub(super) fn away(observed: &Observed) -> Vec<Step> {
         (false, 0) => "none is known to run; it is made sure of".to_owned(),
         (false, count) => format!("{count} processes run"),
     };
-    let mut steps = vec![step(PROCESSES, Action::Remove, &why, Some("nothing works"))];
-    if observed.target() == Target::Compose {
-        let why = "they hold all that it has";
-        steps.push(step(
-            VOLUMES,
-            Action::Remove,
-            why,
-            Some("all its data is gone for good"),
-        ));
-    }
-    steps.extend([
-        step(
-            FOLDER,
-            Action::Remove,
-            &format!("{} holds all that it has", observed.folder.path().display()),
-            None,
-        ),
-        step(PROOF, Action::Remove, "no process, socket or file may be left", None),
-    ]);
+    let remove = |id: &str, why: &str, down| step(id, Action::Remove, why, down);
+    let gone = Some("all its data is gone for good");
+    let mut steps = match observed.target() {
+        Target::Local => vec![remove(PROCESSES, &why, Some("nothing works"))],
+        Target::Compose => vec![
+            remove(PROCESSES, &why, Some("nothing works")),
+            remove(VOLUMES, "they hold all that it has", gone),
+        ],
+        Target::Kubernetes => vec![remove(NAMESPACE, &format!("it holds all that it has; {why}"), gone)],
+    };
+    let folder = format!(
+        "{} holds what this machine knows of it",
+        observed.folder.path().display()
+    );
+    steps.push(remove(FOLDER, &folder, None));
+    steps.push(remove(PROOF, "nothing of it may be left", None));
     steps
 }

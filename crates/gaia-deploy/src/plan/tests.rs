@@ -50,6 +50,8 @@ fn nothing() -> Observed {
         cluster,
         target: Target::Local,
         gateway: None,
+        objects: BTreeMap::new(),
+        is_ending: false,
         supervisor: None,
         processes: BTreeMap::new(),
         is_there: false,

@@ -68,8 +68,17 @@ impl Steps {
                 }
             }
             Event::Done { elapsed, .. } => self.end(&elapsed_text(elapsed), Ink::Dim),
-            Event::Failed { elapsed, error, .. } => {
+            Event::Failed {
+                elapsed,
+                error,
+                not_started,
+                ..
+            } => {
                 self.end(&format!("failed after {}: {error}", elapsed_text(elapsed)), Ink::Red);
+                if !not_started.is_empty() {
+                    let names: Vec<&str> = not_started.iter().map(|step| step.0.as_str()).collect();
+                    self.waiting(&format!("not started: {}", names.join(", ")));
+                }
             }
         }
     }

@@ -56,7 +56,7 @@ impl From<Column> for By {
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.json.json);
-    let home = environment::home(arguments.home.home.as_deref())?;
+    let home = environment::home(&arguments.home)?;
     let cluster = super::cluster_named(&home, &arguments.game).await?;
     let named: Option<GameId> = arguments.game.parse().ok();
     let all = gaia_deploy::costs(&home, &cluster, named.as_ref(), arguments.since, arguments.by.into()).await?;

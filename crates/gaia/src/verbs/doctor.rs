@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.json.json);
-    let home = environment::home(arguments.home.home.as_deref())?;
+    let home = environment::home(&arguments.home)?;
     let mut findings = gaia_deploy::doctor(&home);
     let models = environment::models(&home);
     findings.push(match missing_model(&models) {

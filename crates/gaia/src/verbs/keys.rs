@@ -102,7 +102,7 @@ fn scope(word: &str) -> Result<KeyScope, String> {
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.is_json());
-    let home = environment::home(arguments.home().home.as_deref())?;
+    let home = environment::home(arguments.home())?;
     let game = &arguments.game;
     let cluster = super::cluster_named(&home, game.as_str()).await?;
     let admin = Admin::of(&home, &cluster, game).await.map_err(|fault| {

@@ -29,7 +29,7 @@ enum Listed<'a> {
 }
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let home = environment::home(arguments.home.home.as_deref())?;
+    let home = environment::home(&arguments.home)?;
     all(Output::new(arguments.json.json), &home).await
 }
 

@@ -46,11 +46,12 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             .help(help)
             .into());
     }
-    let home = environment::home(arguments.home.home.as_deref())?;
+    let home = environment::home(&arguments.home)?;
     let cluster = super::cluster_named(&home, &arguments.game).await?;
     let folder = home.cluster(&cluster);
-    if gaia_deploy::target_of(&folder)? == Target::Compose {
-        return of_containers(&folder, arguments).await;
+    match home.target_of(&cluster)? {
+        Target::Local => {}
+        Target::Compose | Target::Kubernetes => return of_containers(&folder, arguments).await,
     }
     let processes = processes(&folder, arguments.process.as_deref())?;
     if arguments.json.json {

@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 fn pull(arguments: &Pull) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.json.json);
-    let home = environment::home(arguments.home.home.as_deref())?;
+    let home = environment::home(&arguments.home)?;
     let model = models::find(&arguments.name).map_err(|fault| {
         Failure::new(fault.to_string())
             .bad_input()
@@ -123,7 +123,7 @@ fn bar(output: Output, package_bytes: u64) -> ProgressBar {
 
 fn list(arguments: &List) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.json.json);
-    let home = environment::home(arguments.home.home.as_deref())?;
+    let home = environment::home(&arguments.home)?;
     let listed = models::list(&environment::models(&home));
     output.document(&listed.iter().map(document).collect::<Vec<_>>());
     let mut table = Table::new(&["model", "for", "state", "size", "licence"]);

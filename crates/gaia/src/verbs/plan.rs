@@ -21,9 +21,9 @@ pub(crate) struct Arguments {
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.shape.json.json);
-    let home = environment::home(arguments.shape.home.home.as_deref())?;
+    let home = environment::home(&arguments.shape.home)?;
     let mut wanted = game_folders::read(&arguments.shape)?;
-    let observed = gaia_deploy::observe_on(&home, &wanted.input.name, arguments.shape.target).await?;
+    let observed = gaia_deploy::observe(&home, &wanted.input.name).await?;
     if observed.target() == Target::Local {
         let inference = Inference::of(&home)?;
         wanted.warnings.extend(inference.missing());
@@ -54,7 +54,7 @@ pub(super) fn draw_up(observed: &Observed, mut wanted: Wanted) -> anyhow::Result
 
 /// What is to be said of images that are not there yet.
 pub(super) async fn missing_images(blueprint: &Blueprint) -> anyhow::Result<Vec<String>> {
-    if blueprint.target == Target::Local {
+    if blueprint.target != Target::Compose {
         return Ok(Vec::new());
     }
     let missing = gaia_deploy::missing_images(blueprint).await?;

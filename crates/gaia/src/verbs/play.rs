@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 }
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let home = environment::home(arguments.home.home.as_deref())?;
+    let home = environment::home(&arguments.home)?;
     let gateway = match &arguments.url {
         Some(url) => given(url)?,
         None => gateway_of(&home, &arguments.game).await?,

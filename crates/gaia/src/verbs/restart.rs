@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.json.json);
-    let home = environment::home(arguments.home.home.as_deref())?;
+    let home = environment::home(&arguments.home)?;
     let cluster = super::cluster_named(&home, &arguments.game).await?;
     let processes = match &arguments.process {
         Some(process) => vec![process.clone()],

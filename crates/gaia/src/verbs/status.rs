@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.json.json);
-    let home = environment::home(arguments.home.home.as_deref())?;
+    let home = environment::home(&arguments.home)?;
     let Some(game) = &arguments.game else {
         return super::list::all(output, &home).await;
     };
@@ -78,7 +78,9 @@ fn tell(output: Output, status: &ClusterStatus) {
     }
     match status.target {
         Target::Local => output.say(format_args!("\n{table}\n\nLogs: {}", status.logs.display())),
-        Target::Compose => output.say(format_args!("\n{table}\n\nLogs: gaia logs {}", status.cluster)),
+        Target::Compose | Target::Kubernetes => {
+            output.say(format_args!("\n{table}\n\nLogs: gaia logs {}", status.cluster))
+        }
     }
 }
 

@@ -93,7 +93,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 async fn host(arguments: &Arguments, output: Output, tasks: &Tasks) -> anyhow::Result<ToolHost> {
     let checked = game_folders::check(&arguments.folder)?;
     let mut warnings = Vec::new();
-    let home = environment::home(arguments.home.home.as_deref())?;
+    let home = environment::home(&arguments.home)?;
     let settings = HostSettings {
         game: checked.game.id.clone(),
         secrets: game_folders::tool_secrets(&checked.tool_secret_references(), &mut warnings),

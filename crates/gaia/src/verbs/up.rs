@@ -26,17 +26,17 @@ pub(crate) struct Arguments {
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let began = Instant::now();
     let output = Output::new(arguments.shape.json.json);
-    let home = environment::home(arguments.shape.home.home.as_deref())?;
+    let home = environment::home(&arguments.shape.home)?;
     let mut wanted = game_folders::read(&arguments.shape)?;
     environment::make_home(&home)?;
     let mut steps = Steps::new(output);
-    let (name, target) = (wanted.input.name.clone(), arguments.shape.target);
-    let mut observed = gaia_deploy::observe_on(&home, &name, target).await?;
+    let name = wanted.input.name.clone();
+    let mut observed = gaia_deploy::observe(&home, &name).await?;
     let mut lease = None;
     if observed.target() == Target::Local {
         // Held until the cluster's supervisor holds its own, so that inference does not end in between.
         lease = start_inference(&home, &mut wanted, &steps).await?;
-        observed = gaia_deploy::observe_on(&home, &name, target).await?;
+        observed = gaia_deploy::observe(&home, &name).await?;
     }
     let mut warnings = wanted.warnings.clone();
     let (blueprint, plan) = draw_up(&observed, wanted)?;

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{engine::Engine, render::FILE, work::root};
-use crate::{ClusterFolder, DeployError, record::Record};
+use crate::{ClusterFolder, DeployError};
 
 /// Lines of containers as they come.
 #[derive(Debug)]
@@ -92,14 +92,4 @@ impl Logs {
             (name.to_owned(), text.strip_prefix(' ').unwrap_or(text).to_owned())
         }))
     }
-}
-
-/// Where a cluster runs, as its record says.
-///
-/// # Errors
-///
-/// If the record cannot be read.
-pub fn target_of(folder: &ClusterFolder) -> Result<gaia_names::Target, DeployError> {
-    let record = Record::read(folder)?;
-    Ok(record.map_or(gaia_names::Target::Local, |record| record.target))
 }

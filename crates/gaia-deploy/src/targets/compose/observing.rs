@@ -47,7 +47,7 @@ impl Found {
             .containers
             .get("gateway-1")
             .filter(|container| container.is_running())?;
-        Some(Gateway::Container(Exec {
+        Some(Gateway::Container(Exec::Docker {
             engine: self.engine.clone(),
             container: container.id.clone(),
         }))

@@ -217,7 +217,7 @@ impl<'a> Work<'a> {
         let secrets = self.secrets.as_ref().and_then(|secrets| secrets.games.get(game));
         let token = &secrets.ok_or(DeployError::OtherBlueprint)?.admin_token;
         let container = format!("{}-{}-1", project(&self.blueprint.cluster), Service::Gateway);
-        let gateway = Gateway::Container(Exec {
+        let gateway = Gateway::Container(Exec::Docker {
             engine: self.engine.clone(),
             container: container.clone(),
         });

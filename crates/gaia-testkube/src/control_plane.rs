@@ -5,10 +5,11 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
-use tokio::{sync::OnceCell, task::JoinHandle};
+use tokio::{sync::OnceCell, task::JoinHandle, time::timeout};
 
 use crate::{
     Api, PodMetrics, eventually,
@@ -18,6 +19,9 @@ use crate::{
     storage,
     ward::Ward,
 };
+
+/// Nothing that a test asks kubectl takes long.
+const KUBECTL: Duration = Duration::from_secs(60);
 
 /// Everything of a Kubernetes cluster but its nodes, with the rules of production: RBAC, admission, quotas, service
 /// accounts. There is a default `StorageClass`, whose volumes are folders that follow their pods as network disks do.
@@ -99,6 +103,10 @@ impl ControlPlane {
         control_plane
     }
 
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
     /// Its API as an administrator, who may do everything.
     #[must_use]
     pub fn api(&self) -> &Api {
@@ -149,17 +157,27 @@ impl ControlPlane {
     ///
     /// # Errors
     ///
-    /// Where kubectl ends with an error.
+    /// Where kubectl ends with an error, or not within a minute.
     pub async fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
-        let mut command = tokio::process::Command::from(program("kubectl"));
-        command.arg("--kubeconfig").arg(&self.kubeconfig).args(arguments);
-        let output = command.output().await.map_err(|error| error.to_string())?;
+        let mut command = self.kubectl_command();
+        let output = command.args(arguments).kill_on_drop(true).output();
+        let output = timeout(KUBECTL, output).await;
+        let output = output.map_err(|_| format!("kubectl took over {KUBECTL:?}"))?;
+        let output = output.map_err(|error| error.to_string())?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if output.status.success() {
             Ok(text(&output.stdout))
         } else {
             Err(text(&output.stderr))
         }
+    }
+
+    /// kubectl as an administrator, for what goes on beside a test.
+    #[must_use]
+    pub fn kubectl_command(&self) -> tokio::process::Command {
+        let mut command = tokio::process::Command::from(program("kubectl"));
+        command.arg("--kubeconfig").arg(&self.kubeconfig);
+        command
     }
 
     /// Adds nodes that exist on paper only, until there are so many: pods are bound to them, and said to run and to be

@@ -10,7 +10,12 @@
 //! `GAIA_TESTKUBE_LOGS=<folder>` in the environment, what the programs wrote is kept there.
 
 mod api;
+mod cluster;
 mod control_plane;
+mod dns;
+mod image;
+mod machine;
+mod network;
 mod paper_nodes;
 mod pki;
 mod pod_metrics;
@@ -20,6 +25,8 @@ mod wait;
 mod ward;
 
 pub use api::{Api, Refusal};
+pub use cluster::Cluster;
 pub use control_plane::ControlPlane;
+pub use image::{BUSYBOX, pack_image};
 pub use pod_metrics::PodMetrics;
 pub use wait::{eventually, eventually_within};

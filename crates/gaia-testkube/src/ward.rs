@@ -10,23 +10,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// Reads process groups until its input ends, which the kernel sees to however the test process ends. Then it kills them
-/// and removes what they leave: a folder, and the control groups that are called like it.
-const WATCHDOG: &str = r#"
-folder=$1
-groups=
-while read -r group; do groups="$groups $group"; done
-for group in $groups; do kill -9 -- "-$group"; done
-if [ -n "${GAIA_TESTKUBE_LOGS:-}" ]; then
-  mkdir -p "$GAIA_TESTKUBE_LOGS/${folder##*/}" && cp "$folder"/*.log "$GAIA_TESTKUBE_LOGS/${folder##*/}/"
-fi
-for _ in $(seq 200); do
-  find /sys/fs/cgroup/*/"${folder##*/}" -depth -type d -exec rmdir {} +
-  rm -rf "$folder"
-  if [ ! -e "$folder" ] && ! ls -d /sys/fs/cgroup/*/"${folder##*/}"; then break; fi
-  sleep 0.1
-done
-"#;
+/// Ends everything when the test process ends.
+const WATCHDOG: &str = include_str!("watchdog.sh");
 
 /// A folder and the processes that run in it. Dropping it ends them and removes it, and so does the end of the test
 /// process, even by a kill.
@@ -54,7 +39,7 @@ impl Ward {
             .expect("a folder in /tmp")
             .keep();
         let watchdog = Command::new("sh")
-            .args(["-c", WATCHDOG, "watchdog"])
+            .args(["-c", WATCHDOG, "gaia-kube-watchdog"])
             .arg(&folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

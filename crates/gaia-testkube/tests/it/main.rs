@@ -2,4 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod control_plane;
+mod leftovers;
+mod node_loss;
+mod nodes;
 mod paper;
+mod support;

@@ -1,0 +1,50 @@
+//! The programs of Kubernetes, and where what they need of the test process lives.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use tokio::runtime::{Builder, Runtime};
+
+/// The one file that is every program: see `tools/kubernetes`. Built where that has not been done.
+pub(crate) fn kubernetes() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/tool");
+        let output = Command::new(script)
+            .arg("kubernetes")
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("scripts/tool runs");
+        assert!(output.status.success(), "Kubernetes cannot be built");
+        let folder = String::from_utf8(output.stdout).expect("a path");
+        Path::new(folder.trim()).join("kubernetes")
+    })
+}
+
+pub(crate) fn program(name: &str) -> Command {
+    let mut command = Command::new(kubernetes());
+    command.arg(name);
+    command
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    listener.local_addr().expect("it has an address").port()
+}
+
+/// Where loops run that serve all the tests of this process: a test's own runtime ends with the test.
+pub(crate) fn background() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime can be made")
+    })
+}

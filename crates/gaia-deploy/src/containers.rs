@@ -3,4 +3,5 @@
 pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod images;
+pub(crate) mod logs;
 pub(crate) mod parts;

@@ -26,16 +26,15 @@ pub use admin::Admin;
 pub use admin_api::{Answer, call as call_admin};
 pub use apply::{Applied, ApplyOptions, Event, Program, apply, destroy, restart, stop, tidy};
 pub use blueprint::{Blueprint, ClusterInput, Credentials, GameBlueprint, GameInput, Needs, Parent};
+pub use containers::logs::{Logs, container_logs};
 pub use costs::costs;
 pub use doctor::{Finding, FindingState, doctor};
 pub use error::DeployError;
+pub use gaia_kubernetes::Forward;
 pub use home::{Asked, ClusterFolder, Home};
 pub use observe::{Observed, ObservedProcess, observe};
 pub use plan::{Action, Plan, Step, StepId};
 pub use status::{ClusterState, ClusterStatus, GameStatus, ProcessStatus, SupervisorStatus, list, status};
 pub use stores::{addresses::GameAccess, set_up::set_up};
-pub use targets::compose::{
-    engine::missing_images,
-    logs::{Logs, container_logs},
-};
+pub use targets::compose::engine::missing_images;
 pub use targets::local::{self, supervisor::supervise};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use gaia_kubernetes::Forward;
 use gaia_names::{ClusterName, GameId, Service, Store, Target};
 use gaia_protocol::chat::BundleInUse;
 use tokio::task::JoinSet;
@@ -10,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::{
     Blueprint, ClusterFolder, DeployError, Home, Parent, StepId,
     admin_api::Gateway,
+    containers::exec::Exec,
     error::with_cause,
     files,
     record::{Life, Ports, Record},
@@ -116,6 +118,27 @@ impl Observed {
     #[must_use]
     pub fn target(&self) -> Target {
         self.target
+    }
+
+    /// A port on this machine that leads to a gateway's for a game, where its own cannot be reached from here.
+    ///
+    /// # Errors
+    ///
+    /// If no gateway is ready, or no port can be opened.
+    pub async fn forward(&self, game: &GameId) -> Result<Option<Forward>, DeployError> {
+        let Some(Gateway::Container(Exec::Pod {
+            kubernetes,
+            namespace,
+            pod,
+        })) = &self.gateway
+        else {
+            return Ok(None);
+        };
+        let port = self.record.as_ref().and_then(|record| record.ports.gateway.get(game));
+        match port {
+            Some(port) => Ok(Some(kubernetes.forward(namespace, pod, *port).await?)),
+            None => Ok(None),
+        }
     }
 
     pub(crate) fn is_meant_to_run(&self) -> bool {

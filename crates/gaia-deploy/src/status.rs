@@ -13,7 +13,10 @@ use crate::{
     containers::parts::Role,
     observe,
     record::{Intent, Life, Record},
-    targets::compose::{engine::Engine, render::project},
+    targets::{
+        compose::{engine::Engine, render::project},
+        kubernetes::objects,
+    },
 };
 
 /// How a cluster is as a whole.
@@ -276,11 +279,7 @@ fn games(observed: &Observed) -> Vec<GameStatus> {
         GameStatus {
             game: game.clone(),
             name: name(game).unwrap_or_else(|| game.to_string()),
-            gateway_url: record
-                .ports
-                .gateway
-                .get(game)
-                .map(|port| format!("http://127.0.0.1:{port}")),
+            gateway_url: gateway_url(observed, record, game),
             bundle_generation: *generation,
             bundle_in_use: used.map(|used| used.generation),
             answers_by: used.map(|used| used.answers_by.clone()),
@@ -294,6 +293,21 @@ fn games(observed: &Observed) -> Vec<GameStatus> {
         }
     };
     record.bundles.iter().map(status).collect()
+}
+
+/// Where a game's players connect: on this machine, or within the Kubernetes that it is in.
+fn gateway_url(observed: &Observed, record: &Record, game: &GameId) -> Option<String> {
+    let port = *record.ports.gateway.get(game)?;
+    Some(match observed.target() {
+        Target::Local | Target::Compose => format!("http://127.0.0.1:{port}"),
+        Target::Kubernetes => {
+            let host = format!("{}.{}.svc", Service::Gateway, objects::namespace(&observed.cluster));
+            match objects::port_for_players(&record.ports, game) {
+                objects::PLAYERS => format!("http://{host}"),
+                port => format!("http://{host}:{port}"),
+            }
+        }
+    })
 }
 
 fn processes(observed: &Observed) -> Vec<ProcessStatus> {

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use futures::{AsyncBufReadExt, StreamExt, future::ready, stream::BoxStream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, AttachParams};
 use tokio::{
@@ -121,6 +122,29 @@ impl Kubernetes {
             .request_text(request)
             .await
             .map_err(|fault| refused(chain(&fault)))
+    }
+
+    /// The lines that a pod writes: its last ones, and those to come, until it ends.
+    ///
+    /// # Errors
+    ///
+    /// If the server refuses.
+    pub async fn follow(&self, namespace: &str, pod: &str, lines: usize) -> Result<BoxStream<'static, String>, Fault> {
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log?tailLines={lines}&follow=true");
+        let refused = |message: String| Fault::Refused {
+            doing: format!("follow the log of the pod `{pod}`"),
+            status: 0,
+            message,
+        };
+        let request = http::Request::get(path).body(Vec::new());
+        let request = request.map_err(|fault| refused(fault.to_string()))?;
+        let stream = self.client.request_stream(request).await;
+        let lines = stream.map_err(|fault| refused(chain(&fault)))?.lines();
+        // A connection that breaks off is the end of what can be told.
+        Ok(lines
+            .take_while(|line| ready(line.is_ok()))
+            .filter_map(|line| ready(line.ok()))
+            .boxed())
     }
 
     /// Opens a port on loopback that leads to a port of a pod.

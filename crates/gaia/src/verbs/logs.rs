@@ -5,8 +5,8 @@ mod tail;
 use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 use clap::Args;
-use gaia_deploy::{ClusterFolder, DeployError};
-use gaia_names::Target;
+use gaia_deploy::{ClusterFolder, DeployError, Home};
+use gaia_names::{ClusterName, Target};
 use serde_json::json;
 
 use self::tail::{Tail, last_lines};
@@ -51,7 +51,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let folder = home.cluster(&cluster);
     match home.target_of(&cluster)? {
         Target::Local => {}
-        Target::Compose | Target::Kubernetes => return of_containers(&folder, arguments).await,
+        Target::Compose | Target::Kubernetes => return of_containers(&home, &cluster, arguments).await,
     }
     let processes = processes(&folder, arguments.process.as_deref())?;
     if arguments.json.json {
@@ -65,9 +65,10 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 }
 
 /// What containers wrote, as their engine keeps it.
-async fn of_containers(folder: &ClusterFolder, arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let mut logs =
-        gaia_deploy::container_logs(folder, arguments.process.as_deref(), arguments.lines, arguments.follow).await?;
+async fn of_containers(home: &Home, cluster: &ClusterName, arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let process = arguments.process.as_deref();
+    let logs = gaia_deploy::container_logs(home, cluster, process, arguments.lines, arguments.follow);
+    let mut logs = logs.await?;
     if arguments.json.json {
         let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
         while let Some((process, line)) = logs.next().await? {
@@ -77,7 +78,7 @@ async fn of_containers(folder: &ClusterFolder, arguments: &Arguments) -> anyhow:
             .iter()
             .map(|(process, lines)| json!({ "process": process, "lines": lines }))
             .collect();
-        Output::new(true).document(&json!({ "cluster": folder.name(), "logs": all }));
+        Output::new(true).document(&json!({ "cluster": cluster, "logs": all }));
         return Ok(Outcome::Done);
     }
     let paint = Paint::stdout();

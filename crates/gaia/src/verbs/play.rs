@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal};
 
 use clap::Args;
-use gaia_deploy::{ClusterState, ClusterStatus, Home};
-use gaia_names::{GameId, PersonaId};
+use gaia_deploy::{ClusterState, ClusterStatus, Forward, Home};
+use gaia_names::{GameId, PersonaId, Target};
 use reqwest::Url;
 
 use crate::{
@@ -36,9 +36,11 @@ pub(crate) struct Arguments {
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let home = environment::home(&arguments.home)?;
+    // Held for as long as the player talks, where players of this machine cannot come in otherwise.
+    let mut forward = None;
     let gateway = match &arguments.url {
         Some(url) => given(url)?,
-        None => gateway_of(&home, &arguments.game).await?,
+        None => gateway_of(&home, &arguments.game, &mut forward).await?,
     };
     let went_well = play(Play {
         game: arguments.game.as_str(),
@@ -68,8 +70,14 @@ fn given(url: &Url) -> anyhow::Result<Url> {
         .into())
 }
 
-async fn gateway_of(home: &Home, game: &GameId) -> anyhow::Result<Url> {
+async fn gateway_of(home: &Home, game: &GameId, forward: &mut Option<Forward>) -> anyhow::Result<Url> {
     let cluster = super::cluster_named(home, game.as_str()).await?;
+    if home.target_of(&cluster)? == Target::Kubernetes {
+        *forward = gaia_deploy::observe(home, &cluster).await?.forward(game).await?;
+    }
+    if let Some(forward) = forward {
+        return Ok(format!("http://{}", forward.address).parse()?);
+    }
     let status = gaia_deploy::status(home, &cluster).await?;
     let address = address_of(&status, game).filter(|_| status.state != ClusterState::Stopped);
     let address = address.ok_or_else(|| {

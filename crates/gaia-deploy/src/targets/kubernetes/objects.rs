@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use gaia_kubernetes::Kind;
-use gaia_names::{ClusterName, Service, Store};
+use gaia_names::{ClusterName, GameId, Service, Store};
 use serde_json::{Value, json};
 
 use super::{pods, policies, quantity, quota};
@@ -76,6 +76,15 @@ pub(crate) fn ports(blueprint: &Blueprint, before: &Ports) -> Ports {
     Ports {
         gateway,
         ..Ports::default()
+    }
+}
+
+/// The port of the service `gateway` at which a game's players come in.
+pub(crate) fn port_for_players(ports: &Ports, game: &GameId) -> u16 {
+    // The first game, or the only one, is where everybody looks.
+    match ports.gateway.iter().next() {
+        Some((first, _)) if first == game => PLAYERS,
+        _ => ports.gateway.get(game).copied().unwrap_or(PLAYERS),
     }
 }
 
@@ -187,10 +196,8 @@ impl Input<'_> {
                 json!({ "type": "ClusterIP", "selector": selector, "ports": ports.collect::<Vec<_>>() })
             }
             Role::Service(Service::Gateway) => {
-                let games = self.ports.gateway.iter().enumerate();
-                let ports = games.map(|(index, (game, number))| {
-                    // The first game, or the only one, is where everybody looks.
-                    let outside = if index == 0 { PLAYERS } else { *number };
+                let ports = self.ports.gateway.iter().map(|(game, number)| {
+                    let outside = port_for_players(self.ports, game);
                     port(&port_name(game.as_str()), outside, json!(number))
                 });
                 json!({ "type": "ClusterIP", "selector": selector, "ports": ports.collect::<Vec<_>>() })

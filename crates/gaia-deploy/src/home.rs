@@ -24,8 +24,10 @@ pub struct Home {
 /// Where somebody says that a cluster is, or is to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// The target.
+    /// The target: a cluster that is on another one is an error.
     pub target: Option<Target>,
+    /// The target of a cluster that is not there yet, where nothing else is said.
+    pub usual: Option<Target>,
     /// The context of the kubeconfig, on Kubernetes.
     pub context: Option<String>,
 }
@@ -95,7 +97,7 @@ impl Home {
                 found,
                 wanted,
             }),
-            (found, asked) => Ok(found.or(asked).unwrap_or(Target::Local)),
+            (found, asked) => Ok(found.or(asked).or(self.asked.usual).unwrap_or(Target::Local)),
         }
     }
 

@@ -28,6 +28,7 @@ Exit codes:
 Environment:
   GAIA_HOME    where Gaia keeps everything on this machine; default: /var/lib/gaia for root, else
                $XDG_STATE_HOME/gaia or ~/.local/state/gaia
+  GAIA_TARGET  where games run that run nowhere yet: local, compose or kubernetes; default: local
   GAIA_MODELS  where models lie; default: models in home
   GAIA_LOG     what `gaia serve` logs, such as info or gaia_chat=debug,warn
   NO_COLOR     no colour";

@@ -17,7 +17,7 @@ use std::{
 };
 
 use gaia_deploy::{Asked, Home};
-use gaia_names::Secret;
+use gaia_names::{Secret, Target};
 
 use crate::{commands::HomeArgument, failure::Failure};
 
@@ -38,8 +38,17 @@ pub(crate) fn home(arguments: &HomeArgument) -> anyhow::Result<Home> {
             .bad_input()
             .help("name a folder with --home or GAIA_HOME")
     })?;
+    let usual = match set("GAIA_TARGET") {
+        None => None,
+        Some(word) => {
+            let word = word.to_string_lossy();
+            let target = word.parse::<Target>();
+            Some(target.map_err(|fault| Failure::new(format!("GAIA_TARGET: {fault}")).bad_input())?)
+        }
+    };
     let asked = Asked {
         target: arguments.target,
+        usual,
         context: arguments.context.clone(),
     };
     Ok(Home::at(found)?.asked(asked))

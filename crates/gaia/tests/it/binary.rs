@@ -12,11 +12,14 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::engine::Engine;
+
 /// A home in a temporary folder, and the binary that uses it.
 pub(crate) struct Gaia {
     folder: TempDir,
     /// Homes of different tests do not know of each other's ports, so each looks in a range of its own.
     first_port: String,
+    engine: Option<&'static Engine>,
 }
 
 /// What the binary answered.
@@ -36,7 +39,23 @@ impl Gaia {
         static HOMES: AtomicU16 = AtomicU16::new(0);
         let home = HOMES.fetch_add(1, Ordering::Relaxed);
         let first_port = (20_000 + home % 100 * 64).to_string();
-        Self { folder, first_port }
+        Self {
+            folder,
+            first_port,
+            engine: None,
+        }
+    }
+
+    /// The same, where games run in containers of an engine.
+    pub(crate) fn in_containers(engine: &'static Engine) -> Self {
+        Self {
+            engine: Some(engine),
+            ..Self::new()
+        }
+    }
+
+    pub(crate) fn engine(&self) -> Option<&'static Engine> {
+        self.engine
     }
 
     pub(crate) fn home(&self) -> PathBuf {
@@ -57,7 +76,14 @@ impl Gaia {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gaia"));
+        let mut command = match self.engine {
+            Some(engine) => {
+                let mut command = engine.command(env!("CARGO_BIN_EXE_gaia"));
+                command.env("GAIA_TARGET", "compose");
+                command
+            }
+            None => Command::new(env!("CARGO_BIN_EXE_gaia")),
+        };
         command
             .args(arguments)
             .current_dir(self.work())

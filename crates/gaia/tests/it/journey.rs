@@ -11,7 +11,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::binary::{Answer, Gaia};
+use crate::{
+    binary::{Answer, Gaia},
+    engine::Engine,
+};
 
 /// How long anything may take that is waited for.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -26,12 +29,34 @@ impl Journey {
         Self { gaia: Gaia::new() }
     }
 
+    /// One in containers; none where this machine cannot have them.
+    pub(crate) fn begin_in_containers() -> Option<Self> {
+        let gaia = Gaia::in_containers(Engine::shared()?);
+        Some(Self { gaia })
+    }
+
+    /// Makes a game, and has it use the images that are there.
+    pub(crate) fn new_game(&self, name: &str) -> String {
+        self.gaia.run(&["new", name]).exits(0);
+        let folder = format!("games/{name}");
+        if self.gaia.engine().is_some() {
+            let config = self.gaia.work().join(&folder).join("config.yaml");
+            let images = "\ninfrastructure:\n  images: {gaia: \"gaia.test/gaia:0.1.0\", postgres: \"gaia.test/postgres:15\", \
+                          redis: \"gaia.test/redis:7.0\", nats: \"gaia.test/nats:2.9\"}\n";
+            fs::write(&config, fs::read_to_string(&config).unwrap() + images).unwrap();
+        }
+        folder
+    }
+
     pub(crate) fn status(&self, cluster: &str) -> Value {
         self.gaia.run(&["status", cluster, "--json"]).exits(0).json()
     }
 
     /// The process ids of a cluster by name, the supervisor's among them.
     pub(crate) fn pids(&self, cluster: &str) -> BTreeMap<String, i32> {
+        if let Some(engine) = self.gaia.engine() {
+            return engine.pids(cluster);
+        }
         let status = self.status(cluster);
         let pid_of = |process: &Value| process["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
         let processes = status["processes"].as_array().unwrap().iter();
@@ -104,10 +129,20 @@ pub(crate) fn is_running(pid: i32) -> bool {
 
 #[test]
 fn a_folder_becomes_a_game_that_outlives_the_death_of_every_process_and_leaves_nothing() {
-    let journey = Journey::begin();
+    whole(&Journey::begin());
+}
+
+#[test]
+fn a_folder_becomes_a_game_in_containers_that_outlives_the_death_of_every_one_and_leaves_nothing() {
+    if let Some(journey) = Journey::begin_in_containers() {
+        whole(&journey);
+    }
+}
+
+fn whole(journey: &Journey) {
     let gaia = &journey.gaia;
-    gaia.run(&["new", "night-train"]).exits(0);
-    let folder = "games/night-train";
+    let is_local = gaia.engine().is_none();
+    let folder = &*journey.new_game("night-train");
 
     let plan = gaia.run(&["plan", folder, "--json"]).exits(2).json();
     assert_eq!(plan["has_changes"], true, "{plan}");
@@ -117,7 +152,11 @@ fn a_folder_becomes_a_game_that_outlives_the_death_of_every_process_and_leaves_n
         (&Value::from(true), &Value::from("running")),
         "{up}"
     );
-    assert!(up["warnings"][0].as_str().unwrap().contains("gaia model pull"), "{up}");
+    if is_local {
+        assert!(up["warnings"][0].as_str().unwrap().contains("gaia model pull"), "{up}");
+    } else {
+        assert_eq!(up["warnings"], Value::Array(vec![]), "{up}");
+    }
 
     gaia.run(&["plan", folder]).exits(0);
     let before = journey.pids("night-train");
@@ -132,11 +171,13 @@ fn a_folder_becomes_a_game_that_outlives_the_death_of_every_process_and_leaves_n
     let status = journey.status("night-train");
     let gateway = status["gateway_url"].as_str().unwrap();
     assert_eq!(up["gateway_url"], gateway);
-    assert_eq!(status["games"][0]["answers_by"], "barks", "{status}");
+    // The image has the model, this home has not.
+    let answers_by = if is_local { "barks" } else { "offline" };
+    assert_eq!(status["games"][0]["answers_by"], answers_by, "{status}");
     journey.talks("night-train");
-    killed_one_after_the_other(&journey, folder);
-    stopped_and_brought_back(&journey, folder);
-    destroyed(&journey);
+    killed_one_after_the_other(journey, folder);
+    stopped_and_brought_back(journey, folder);
+    destroyed(journey);
 }
 
 fn killed_one_after_the_other(journey: &Journey, folder: &str) {
@@ -199,6 +240,9 @@ fn destroyed(journey: &Journey) {
     assert_eq!(left_over(&gaia.home()), []);
     assert!(!gaia.home().join("clusters/night-train").exists());
     assert!(!gaia.home().join("play/night-train.json").exists());
+    if let Some(engine) = gaia.engine() {
+        assert_eq!(engine.left_over("night-train"), Vec::<String>::new());
+    }
     assert_eq!(gaia.run(&["list", "--json"]).exits(0).json(), Value::Array(vec![]));
 }
 
@@ -296,7 +340,7 @@ fn a_model_lets_characters_choose_their_lines_and_comes_back_when_it_dies() {
 
 /// Where the embedding model lies, as for the tests of `gaia-inference`: `GAIA_TEST_MODELS`, else `target/models`. It
 /// is downloaded there if it is missing.
-fn models_folder(gaia: &Gaia) -> PathBuf {
+pub(crate) fn models_folder(gaia: &Gaia) -> PathBuf {
     let usual = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/models");
     let folder = std::env::var_os("GAIA_TEST_MODELS").map_or_else(usual, PathBuf::from);
     let mut pull = gaia.command(&["model", "pull", "all-minilm-l6-v2", "--json"]);

@@ -5,6 +5,7 @@
 
 mod binary;
 mod collector;
+mod engine;
 mod folders;
 mod fuzz;
 mod isolation;

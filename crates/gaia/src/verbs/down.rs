@@ -2,6 +2,7 @@
 
 use clap::Args;
 use gaia_deploy::Event;
+use gaia_names::Target;
 use serde_json::json;
 
 use crate::{
@@ -32,10 +33,12 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     gaia_deploy::stop(&home, &cluster, options).await?;
     drop(steps);
     output.document(&json!({ "cluster": cluster, "state": "stopped" }));
-    output.say(format_args!(
-        "{cluster} is stopped; its data is kept in {}",
-        home.cluster(&cluster).path().display()
-    ));
+    let kept = match home.target_of(&cluster)? {
+        Target::Local => home.cluster(&cluster).path().display().to_string(),
+        Target::Compose => "its volumes".to_owned(),
+        Target::Kubernetes => "the volumes of its namespace".to_owned(),
+    };
+    output.say(format_args!("{cluster} is stopped; its data is kept in {kept}"));
     output.say("Next: `gaia up <folder>` brings it back, `gaia destroy` removes it with its data");
     Ok(Outcome::Done)
 }

@@ -41,9 +41,10 @@ impl Journey {
         let folder = format!("games/{name}");
         if self.gaia.engine().is_some() {
             let config = self.gaia.work().join(&folder).join("config.yaml");
-            let images = "\ninfrastructure:\n  images: {gaia: \"gaia.test/gaia:0.1.0\", postgres: \"gaia.test/postgres:15\", \
+            let images = "infrastructure:\n  images: {gaia: \"gaia.test/gaia:0.1.0\", postgres: \"gaia.test/postgres:15\", \
                           redis: \"gaia.test/redis:7.0\", nats: \"gaia.test/nats:2.9\"}\n";
-            fs::write(&config, fs::read_to_string(&config).unwrap() + images).unwrap();
+            let text = fs::read_to_string(&config).unwrap();
+            fs::write(&config, text.replacen("infrastructure:\n", images, 1)).unwrap();
         }
         folder
     }

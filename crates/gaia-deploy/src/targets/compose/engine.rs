@@ -70,6 +70,15 @@ pub(crate) struct Probe {
 pub(crate) struct Config {
     #[serde(default)]
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) healthcheck: Option<Healthcheck>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Healthcheck {
+    /// `CMD` and the words of a command.
+    #[serde(default)]
+    pub(crate) test: Vec<String>,
 }
 
 impl Engine {
@@ -162,6 +171,16 @@ impl Engine {
             all.insert(service.unwrap_or_else(|| container.id.clone()), container);
         }
         Ok(all)
+    }
+
+    /// Runs a container's own check at once: the engine looks only now and then, for the first time after some seconds.
+    pub(crate) async fn check(&self, container: &Container) -> bool {
+        let check = container.config.healthcheck.as_ref().map(|check| check.test.as_slice());
+        let Some([kind, words @ ..]) = check else { return false };
+        let args = ["exec", &container.id]
+            .into_iter()
+            .chain(words.iter().map(String::as_str));
+        kind == "CMD" && self.docker(&args.collect::<Vec<_>>(), "", QUESTION).await.is_ok()
     }
 
     /// The last lines that a container wrote.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    engine::{Container, Engine},
+    engine::{Container, Engine, Health},
     render::{OWNER, REVISION, project},
 };
 use crate::{ClusterFolder, DeployError, ObservedProcess, admin_api::Gateway, containers::exec::Exec};
@@ -23,7 +23,16 @@ impl Found {
     pub(crate) async fn look(folder: &ClusterFolder) -> Result<Self, DeployError> {
         let engine = Engine::find().await?;
         let project = project(folder.name());
-        let containers = engine.containers(&project).await?;
+        let mut containers = engine.containers(&project).await?;
+        for container in containers.values_mut() {
+            let is_starting = |health: &Health| health.status == "starting";
+            if container.is_running()
+                && container.state.health.as_ref().is_some_and(is_starting)
+                && engine.check(container).await
+            {
+                container.state.health = None;
+            }
+        }
         let ours = owner(folder);
         let foreign = containers.iter().find(|(_, container)| container.label(OWNER) != ours);
         if let Some((name, _)) = foreign {

@@ -59,7 +59,12 @@ impl Object {
     }
 }
 
+/// The step that makes an object. A job is called after what it does as well, and each comes in place of the one before.
 pub(crate) fn step_of(kind: Kind, name: &str) -> StepId {
+    let name = match kind {
+        Kind::JOB => name.rsplit_once('-').map_or(name, |(name, _)| name),
+        _ => name,
+    };
     StepId(format!("{}:{name}", kind.name.to_ascii_lowercase()))
 }
 

@@ -65,9 +65,10 @@ fn of_object(sight: &Sight<'_>, object: &Object) -> Option<Step> {
     let id = object.step();
     let found = sight.observed.objects.get(&id).filter(|_| !sight.observed.is_ending);
     let Some(found) = found else {
-        let why = match sight.has(&id.0) {
-            true => "somebody has deleted it",
-            false => "there is none yet",
+        let why = match (sight.has(&id.0), sight.observed.is_meant_to_run()) {
+            (true, true) => "somebody has deleted it",
+            (true, false) => "the cluster was stopped",
+            (false, _) => "there is none yet",
         };
         return Some(step(&id.0, Action::Create, why, None));
     };

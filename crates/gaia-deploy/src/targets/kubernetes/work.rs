@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::{
     inventory::Inventory,
-    objects::{self, CLUSTER, Object},
+    objects::{self, CLUSTER, Object, step_of},
     observing::{Found, why_not},
     sight::kind_of,
 };
@@ -95,12 +95,8 @@ impl<'a> Work<'a> {
         }
         let wanted = self.wanted()?.into_iter().find(|object| object.step() == step.id);
         let wanted = wanted.ok_or(DeployError::OtherBlueprint)?;
-        if kind == Kind::JOB && step.action == Action::Restart {
-            self.inventory
-                .kubernetes
-                .delete(kind, &self.inventory.namespace(), name)
-                .await?;
-            self.until_gone(kind, name).await?;
+        if kind == Kind::JOB {
+            self.remove_jobs(&wanted, step.action).await?;
         }
         let applied = self.inventory.kubernetes.apply(&wanted.value, false).await?;
         for warning in &applied.warnings {
@@ -253,6 +249,20 @@ impl<'a> Work<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Removes the jobs that one comes in place of; itself too, if it is to run again.
+    async fn remove_jobs(&self, wanted: &Object, action: Action) -> Result<(), DeployError> {
+        let (namespace, kind) = (self.inventory.namespace(), wanted.kind);
+        let selector = format!("{CLUSTER}={}", self.blueprint.cluster);
+        for job in self.inventory.kubernetes.list(kind, &namespace, &selector).await? {
+            let name = job["metadata"]["name"].as_str().unwrap_or_default();
+            if step_of(kind, name) == wanted.step() && (name != wanted.name || action == Action::Restart) {
+                self.inventory.kubernetes.delete(kind, &namespace, name).await?;
+                self.until_gone(kind, name).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn until_gone(&self, kind: Kind, name: &str) -> Result<(), DeployError> {

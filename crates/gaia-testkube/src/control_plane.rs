@@ -177,6 +177,7 @@ impl ControlPlane {
     pub fn kubectl_command(&self) -> tokio::process::Command {
         let mut command = tokio::process::Command::from(program("kubectl"));
         command.arg("--kubeconfig").arg(&self.kubeconfig);
+        command.arg("--cache-dir").arg(self.ward.folder().join("kubectl"));
         command
     }
 

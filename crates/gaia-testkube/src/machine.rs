@@ -12,8 +12,10 @@ const PROGRAMS: &[&str] = &[
     "/usr/bin/containerd",
     "/usr/bin/ctr",
     "/usr/sbin/runc",
+    "/usr/sbin/ipset",
+    "/usr/sbin/iptables",
     "/usr/sbin/nft",
-    "/usr/lib/cni/bridge",
+    "/usr/lib/cni/ptp",
 ];
 const CAP_SYS_RESOURCE: u32 = 24;
 

@@ -9,20 +9,29 @@ use std::{
 
 use tokio::runtime::{Builder, Runtime};
 
-/// The one file that is every program: see `tools/kubernetes`. Built where that has not been done.
+/// The one file that is every program: see `tools/kubernetes`.
 pub(crate) fn kubernetes() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/tool");
-        let output = Command::new(script)
-            .arg("kubernetes")
-            .stderr(Stdio::inherit())
-            .output()
-            .expect("scripts/tool runs");
-        assert!(output.status.success(), "Kubernetes cannot be built");
-        let folder = String::from_utf8(output.stdout).expect("a path");
-        Path::new(folder.trim()).join("kubernetes")
-    })
+    BUILT.get_or_init(|| built("kubernetes").join("kubernetes"))
+}
+
+/// What enforces network policies: see `tools/felix`.
+pub(crate) fn felix() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| built("felix").join("calico-felix"))
+}
+
+/// Builds a tool where that has not been done.
+fn built(tool: &str) -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/tool");
+    let output = Command::new(script)
+        .arg(tool)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("scripts/tool runs");
+    assert!(output.status.success(), "{tool} cannot be built");
+    let folder = String::from_utf8(output.stdout).expect("a path");
+    PathBuf::from(folder.trim())
 }
 
 pub(crate) fn program(name: &str) -> Command {

@@ -31,9 +31,10 @@ const READY: Duration = Duration::from_secs(120);
 /// its own, so that the machine stays as it was. Pods reach pods, services by name, and this machine; this machine
 /// reaches nodes, pods and services.
 ///
-/// A node is called `node-0`, and so on, in the zone `zone-0`. There is no registry, and no network outside of this machine.
+/// Nodes are called `node-0` and so on, in zones called `zone-0` and so on. Network policies are enforced. There is no
+/// registry, nothing outside of this machine, and no `hostPort`. A container that ends is started again after 2 s at most.
 pub struct Cluster {
-    /// Its control plane. What needs the nodes' network is listed at [`Cluster`].
+    /// What decides about the nodes and pods.
     pub control_plane: ControlPlane,
     nodes: u8,
     network: Network,

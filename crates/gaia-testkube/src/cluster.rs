@@ -17,7 +17,8 @@ use crate::{
     dns, eventually_within, image,
     machine::{self, Machine},
     network::Network,
-    programs::kubernetes,
+    policies,
+    programs::{felix, kubernetes},
     ward::Ward,
 };
 
@@ -30,9 +31,10 @@ const READY: Duration = Duration::from_secs(120);
 /// its own, so that the machine stays as it was. Pods reach pods, services by name, and this machine; this machine
 /// reaches nodes, pods and services.
 ///
-/// A node is called `node-0`, and so on, in the zone `zone-0`. There is no registry, and no network outside of this machine.
+/// Nodes are called `node-0` and so on, in zones called `zone-0` and so on. Network policies are enforced. There is no
+/// registry, nothing outside of this machine, and no `hostPort`. A container that ends is started again after 2 s at most.
 pub struct Cluster {
-    /// Its control plane. What needs the nodes' network is listed at [`Cluster`].
+    /// What decides about the nodes and pods.
     pub control_plane: ControlPlane,
     nodes: u8,
     network: Network,
@@ -76,6 +78,7 @@ impl Cluster {
             network,
             machine,
         };
+        policies::prepare(&cluster.control_plane).await;
         for node in 0..nodes {
             cluster.configure(node);
             cluster.start_node(node);
@@ -153,7 +156,8 @@ impl Cluster {
             .arg(&group)
             .arg(self.network.node(node).to_string())
             .arg(self.network.host().to_string())
-            .arg(kubernetes());
+            .arg(kubernetes())
+            .arg(felix());
         for other in (0..self.nodes).filter(|other| *other != node) {
             first.arg(self.network.pods_on(other));
             first.arg(self.network.node(other).to_string());
@@ -187,19 +191,19 @@ impl Cluster {
     /// Writes what a node's programs read.
     fn configure(&self, node: u8) {
         let folder = self.folder_of(node);
-        fs::create_dir_all(folder.join("cni")).expect("a folder can be made");
         let write = |file: &str, text: String| fs::write(folder.join(file), text).expect("a file can be written");
+        let pki = &self.control_plane.pki;
+        let server = self.control_plane.server();
+        policies::plugins(&folder.join("cni/plugins"), server, pki);
         write("cni/10-pods.conflist", self.pod_network(node).to_string());
         write("containerd.toml", self.containerd(&folder));
         write("kubelet.json", self.kubelet(node, &folder).to_string());
         write("kube-proxy.json", self.kube_proxy(&folder).to_string());
         write("resolv.conf", String::new());
 
-        let pki = &self.control_plane.pki;
         let address = self.network.node(node).to_string();
         let user = format!("system:node:{}", name(node));
         pki.write(&name(node), &user, Some("system:nodes"), &[&address]);
-        let server = self.control_plane.server();
         let kubelet = pki.issue(&user, Some("system:nodes"), &[]);
         pki.kubeconfig(&folder.join("kubelet.kubeconfig"), server, &kubelet);
         let proxy = pki.issue("system:kube-proxy", None, &[]);
@@ -211,10 +215,7 @@ impl Cluster {
             "cniVersion": "0.4.0",
             "name": "pods",
             "plugins": [{
-                "type": "bridge",
-                "bridge": "pods",
-                "isGateway": true,
-                "hairpinMode": true,
+                "type": "cable",
                 "ipam": {
                     "type": "host-local",
                     "dataDir": "/run/addresses",
@@ -232,7 +233,7 @@ impl Cluster {
 sandbox_image = "{busybox}"
 restrict_oom_score_adj = {restricted}
 [plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "/usr/lib/cni"
+bin_dir = "{folder}/cni/plugins"
 conf_dir = "{folder}/cni"
 "#,
             busybox = image::BUSYBOX,

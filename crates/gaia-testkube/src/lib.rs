@@ -19,6 +19,7 @@ mod network;
 mod paper_nodes;
 mod pki;
 mod pod_metrics;
+mod policies;
 mod programs;
 mod storage;
 mod wait;

@@ -1,6 +1,13 @@
 //! Whether this machine can have nodes.
 
-use std::{fs, path::Path, process::Command, thread::sleep, time::Duration};
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+    process::Command,
+    thread::sleep,
+    time::Duration,
+};
 
 pub(crate) struct Machine {
     pub(crate) may_lower_oom_score: bool,
@@ -12,8 +19,10 @@ const PROGRAMS: &[&str] = &[
     "/usr/bin/containerd",
     "/usr/bin/ctr",
     "/usr/sbin/runc",
+    "/usr/sbin/ipset",
+    "/usr/sbin/iptables",
     "/usr/sbin/nft",
-    "/usr/lib/cni/bridge",
+    "/usr/lib/cni/ptp",
 ];
 const CAP_SYS_RESOURCE: u32 = 24;
 
@@ -24,7 +33,12 @@ const CAP_SYS_RESOURCE: u32 = 24;
 /// Where it could, but a package is missing.
 pub(crate) fn look() -> Option<Machine> {
     if let Err(reason) = can_have_nodes() {
-        say(&format!("SKIPPED, nothing was tested: Kubernetes nodes need {reason}"));
+        // Unlike `eprintln`, this is seen also where tests are quiet.
+        writeln!(
+            io::stderr(),
+            "\nSKIPPED, nothing was tested: Kubernetes nodes need {reason}\n"
+        )
+        .ok();
         return None;
     }
     let missing: Vec<_> = PROGRAMS.iter().filter(|program| !Path::new(program).exists()).collect();
@@ -67,12 +81,4 @@ pub(crate) fn wait_for_namespace(process: u32) {
     while namespace(&process.to_string()) == namespace("self") {
         sleep(Duration::from_millis(5));
     }
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "a test that does nothing must say so, also where tests are quiet"
-)]
-fn say(line: &str) {
-    eprintln!("\n{line}\n");
 }

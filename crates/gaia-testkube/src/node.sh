@@ -1,9 +1,9 @@
 # The first process of a node, in mount, network and process namespaces of its own: all that a node is ends with it.
-# Arguments: the node's name, its folder, its control group, its address, the gateway, the programs of Kubernetes, and
-# then the other nodes: the range of the pods there, the node's address.
+# Arguments: the node's name, its folder, its control group, its address, the gateway, the programs of Kubernetes,
+# Felix, and then the other nodes: the range of the pods there, the node's address.
 set -eu
-name=$1 folder=$2 group=$3 address=$4 gateway=$5 kubernetes=$6
-shift 6
+name=$1 folder=$2 group=$3 address=$4 gateway=$5 kubernetes=$6 felix=$7
+shift 7
 
 # What a node writes stays in its folder, and what is in /run does not survive it.
 rm -rf "$folder/run"
@@ -49,6 +49,12 @@ while [ $# -gt 0 ]; do
 done
 echo 1 >/proc/sys/net/ipv4/ip_forward
 
+export FELIX_DATASTORETYPE=kubernetes FELIX_FELIXHOSTNAME=$name KUBECONFIG=$folder/cni/plugins/kubeconfig USE_POD_CIDR=true
+# Pods may speak to their node; routes to pods are there already; nothing is reported anywhere.
+export FELIX_DEFAULTENDPOINTTOHOSTACTION=ACCEPT FELIX_ROUTESYNCDISABLED=true FELIX_USAGEREPORTINGENABLED=false
+export FELIX_IPTABLESBACKEND=NFT FELIX_IPV6SUPPORT=false FELIX_LOGFILEPATH=none FELIX_LOGSEVERITYSCREEN=WARNING
+export FELIX_LOGSEVERITYSYS=none FELIX_XDPENABLED=false
+"$felix" >>"$folder.felix.log" 2>&1 &
 containerd --config "$folder/containerd.toml" >>"$folder.containerd.log" 2>&1 &
 until ctr version >/run/version 2>&1; do sleep 0.05; done
 ctr --namespace k8s.io image import "$folder/../busybox.tar"

@@ -1,28 +1,41 @@
 //! The programs of Kubernetes, and where what they need of the test process lives.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
 use tokio::runtime::{Builder, Runtime};
 
-/// The one file that is every program: see `tools/kubernetes`. Built where that has not been done.
+/// The one file that is every program: see `tools/kubernetes`.
 pub(crate) fn kubernetes() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/tool");
-        let output = Command::new(script)
-            .arg("kubernetes")
-            .stderr(Stdio::inherit())
-            .output()
-            .expect("scripts/tool runs");
-        assert!(output.status.success(), "Kubernetes cannot be built");
-        let folder = String::from_utf8(output.stdout).expect("a path");
-        Path::new(folder.trim()).join("kubernetes")
-    })
+    BUILT.get_or_init(|| built("kubernetes").join("kubernetes"))
+}
+
+/// What enforces network policies: see `tools/felix`.
+pub(crate) fn felix() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| built("felix").join("calico-felix"))
+}
+
+/// Builds a tool where that has not been done.
+fn built(tool: &str) -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/tool");
+    let output = Command::new(script)
+        .arg(tool)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("scripts/tool runs");
+    assert!(output.status.success(), "{tool} cannot be built");
+    let folder = String::from_utf8(output.stdout).expect("a path");
+    PathBuf::from(folder.trim())
 }
 
 pub(crate) fn program(name: &str) -> Command {
@@ -31,10 +44,18 @@ pub(crate) fn program(name: &str) -> Command {
     command
 }
 
-/// A port that was free a moment ago.
+/// A port that is free, and that the kernel gives to nobody who asks for any: the programs take it a moment later. None
+/// is given twice.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    let next = NEXT.get_or_init(|| AtomicU16::new(RandomState::new().hash_one(0) as u16));
+    let ports = 16_000..32_000;
+    loop {
+        let port = ports.start + next.fetch_add(1, Ordering::Relaxed) % (ports.end - ports.start);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Where loops run that serve all the tests of this process: a test's own runtime ends with the test.

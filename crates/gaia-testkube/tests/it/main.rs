@@ -6,4 +6,5 @@ mod leftovers;
 mod node_loss;
 mod nodes;
 mod paper;
+mod policies;
 mod support;

@@ -220,6 +220,21 @@ pub struct ToolServer {
 }
 
 impl ToolServer {
+    /// A server of which nothing more is said: all of its tools may be used, and its answers are a stranger's words.
+    #[must_use]
+    pub fn new(name: impl Into<String>, transport: ToolTransport) -> Self {
+        Self {
+            name: name.into(),
+            is_available: transport != ToolTransport::Unbuilt,
+            transport,
+            tools: Vec::new(),
+            timeout_ms: Self::usual_timeout_ms(),
+            kinds: BTreeMap::new(),
+            is_trusted: false,
+            pins: BTreeMap::new(),
+        }
+    }
+
     /// How long a call may be silent where the config says nothing, in milliseconds.
     #[must_use]
     pub fn usual_timeout_ms() -> u32 {

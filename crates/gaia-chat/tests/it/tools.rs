@@ -26,23 +26,15 @@ for line in sys.stdin:
     body = {"result": result} if result else {"error": {"code": -32601, "message": "no such method"}}
     print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **body}), flush=True)
 "#;
-    ToolServer {
-        name: "eyes".to_owned(),
-        is_available: true,
-        transport: ToolTransport::Command {
-            command: ["/usr/bin/python3", "-c", script, description]
-                .map(str::to_owned)
-                .to_vec(),
-            environment: BTreeMap::new(),
-            files: Vec::new(),
-            has_network: false,
-        },
-        tools: Vec::new(),
-        timeout_ms: 5000,
-        kinds: BTreeMap::new(),
-        is_trusted: false,
-        pins: BTreeMap::new(),
-    }
+    let transport = ToolTransport::Command {
+        command: ["/usr/bin/python3", "-c", script, description]
+            .map(str::to_owned)
+            .to_vec(),
+        environment: BTreeMap::new(),
+        files: Vec::new(),
+        has_network: false,
+    };
+    ToolServer::new("eyes", transport)
 }
 
 #[tokio::test]

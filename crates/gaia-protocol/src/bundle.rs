@@ -47,6 +47,16 @@ impl Bundle {
         let own = |persona: &Persona| persona.limits.budget_per_day.is_some();
         self.budget != Budget::default() || self.personas.iter().any(own)
     }
+
+    /// The tool servers that somebody may call. Only models call tools, so there are none without a route to a model.
+    #[must_use]
+    pub fn servers_in_use(&self) -> &[ToolServer] {
+        if self.routes.is_empty() {
+            &[]
+        } else {
+            &self.tool_servers
+        }
+    }
 }
 
 /// How much the models of a game may cost, in millionths of a US dollar. What is absent is not bounded. Days and months

@@ -13,6 +13,10 @@ use anyhow::Result;
 
 use crate::table::Measured;
 
+/// Every kind of budget, none of which is ever reached.
+const BUDGET: &str =
+    "budget: {per_day: $100000, per_month: $1000000, per_player_per_day: $100, per_persona_per_day: $90000}";
+
 type Row = fn() -> Pin<Box<dyn Future<Output = Result<Measured>>>>;
 
 /// Every row, by name.
@@ -21,7 +25,10 @@ pub(crate) const ALL: &[(&str, Row)] = &[
     ("idle memory of one game", || Box::pin(size::idle_memory())),
     ("reads: GET /v1/conversations, 64 clients", || Box::pin(load::reads())),
     ("chat turns, LLM at once, 32 clients", || Box::pin(load::turns())),
-    ("added to the first token, 200 turns/s", || Box::pin(load::added())),
+    ("added to the first token, 200 turns/s", || Box::pin(load::added(""))),
+    ("added to the first token, 200 turns/s, with budgets", || {
+        Box::pin(load::added(BUDGET))
+    }),
     ("wave of 1,000 conversations", || Box::pin(load::wave())),
     ("deadline of 300 ms, a provider stalls", || {
         Box::pin(deadline::kept(Duration::from_millis(300)))

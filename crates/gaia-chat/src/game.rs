@@ -124,7 +124,7 @@ impl Game {
                 program: std::env::current_exe().unwrap_or_else(|_| "gaia".into()),
                 scratch: settings.bundle.with_file_name(format!("tools-{instance}")),
             },
-            &bundle.now().bundle.tool_servers,
+            bundle.now().bundle.servers_in_use(),
             Arc::new(Pins(postgres.clone())),
             tasks,
         );

@@ -47,6 +47,16 @@ impl Bundle {
         let own = |persona: &Persona| persona.limits.budget_per_day.is_some();
         self.budget != Budget::default() || self.personas.iter().any(own)
     }
+
+    /// The tool servers that somebody may call. Only models call tools, so there are none without a route to a model.
+    #[must_use]
+    pub fn servers_in_use(&self) -> &[ToolServer] {
+        if self.routes.is_empty() {
+            &[]
+        } else {
+            &self.tool_servers
+        }
+    }
 }
 
 /// How much the models of a game may cost, in millionths of a US dollar. What is absent is not bounded. Days and months
@@ -220,6 +230,21 @@ pub struct ToolServer {
 }
 
 impl ToolServer {
+    /// A server of which nothing more is said: all of its tools may be used, and its answers are a stranger's words.
+    #[must_use]
+    pub fn new(name: impl Into<String>, transport: ToolTransport) -> Self {
+        Self {
+            name: name.into(),
+            is_available: transport != ToolTransport::Unbuilt,
+            transport,
+            tools: Vec::new(),
+            timeout_ms: Self::usual_timeout_ms(),
+            kinds: BTreeMap::new(),
+            is_trusted: false,
+            pins: BTreeMap::new(),
+        }
+    }
+
     /// How long a call may be silent where the config says nothing, in milliseconds.
     #[must_use]
     pub fn usual_timeout_ms() -> u32 {

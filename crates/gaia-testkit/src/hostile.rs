@@ -15,13 +15,7 @@ pub fn hostile(mode: &str) -> ToolServer {
         has_network: false,
     };
     ToolServer {
-        name: mode.to_owned(),
-        is_available: true,
-        transport,
-        tools: Vec::new(),
-        timeout_ms: 5_000,
-        kinds: BTreeMap::new(),
         is_trusted: true,
-        pins: BTreeMap::new(),
+        ..ToolServer::new(mode, transport)
     }
 }

@@ -116,14 +116,8 @@ fn server(url: String, client: Option<&str>) -> ToolServer {
         scopes: Vec::new(),
     });
     ToolServer {
-        name: "suite".to_owned(),
-        is_available: true,
-        transport: ToolTransport::Http { url, key: None, oauth },
-        tools: Vec::new(),
         timeout_ms: 10_000,
-        kinds: BTreeMap::new(),
-        is_trusted: false,
-        pins: BTreeMap::new(),
+        ..ToolServer::new("suite", ToolTransport::Http { url, key: None, oauth })
     }
 }
 

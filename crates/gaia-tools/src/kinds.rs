@@ -31,23 +31,14 @@ pub(crate) fn is_untrusted(server: &ToolServer) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, sync::Arc};
+    use std::sync::Arc;
 
     use rmcp::model::ToolAnnotations;
 
     use super::*;
 
     fn server(transport: ToolTransport) -> ToolServer {
-        ToolServer {
-            name: "shop".to_owned(),
-            is_available: true,
-            transport,
-            tools: Vec::new(),
-            timeout_ms: 5000,
-            kinds: BTreeMap::new(),
-            is_trusted: false,
-            pins: BTreeMap::new(),
-        }
+        ToolServer::new("shop", transport)
     }
 
     fn tool(claims_to_read: bool) -> Tool {

@@ -78,14 +78,12 @@ pub(crate) async fn turns() -> Result<Measured> {
     })
 }
 
-/// What the whole path adds to the first token of a model that takes 50 ms, at 200 turns a second, with every kind of
-/// budget on: the same load goes to the model directly first.
-pub(crate) async fn added() -> Result<Measured> {
+/// What the whole path adds to the first token of a model that takes 50 ms, at 200 turns a second, with this budget: the
+/// same load goes to the model directly first.
+pub(crate) async fn added(budget: &str) -> Result<Measured> {
     const RATE: u32 = 200;
     const MODEL: Duration = Duration::from_millis(50);
     let script = Script::says("It is north of the market.").after(MODEL);
-    let budget =
-        "budget: {per_day: $100000, per_month: $1000000, per_player_per_day: $100, per_persona_per_day: $90000}";
     let cluster = Cluster::up_with(vec![script], budget).await?;
     let url: reqwest::Url = cluster.llms[0].openai_url().parse()?;
     let model = format!("127.0.0.1:{}", url.port().context("the model has a port")?).parse()?;

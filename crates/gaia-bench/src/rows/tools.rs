@@ -59,19 +59,11 @@ async fn hosted() -> Result<Histogram<u64>> {
         program: cluster::program(),
         scratch: gaia_testkit::scratch_folder(),
     };
-    let server = ToolServer {
-        name: "location_service".to_owned(),
-        is_available: true,
-        transport: ToolTransport::Shipped {
-            name: "location".to_owned(),
-            arguments: Vec::new(),
-        },
-        tools: Vec::new(),
-        timeout_ms: ToolServer::usual_timeout_ms(),
-        kinds: BTreeMap::new(),
-        is_trusted: true,
-        pins: BTreeMap::new(),
+    let transport = ToolTransport::Shipped {
+        name: "location".to_owned(),
+        arguments: Vec::new(),
     };
+    let server = ToolServer::new("location_service", transport);
     let tasks = Tasks::default();
     let host = ToolHost::start(settings, &[server], Arc::new(PinsInMemory::default()), &tasks);
     host.settle(Duration::from_secs(30)).await;

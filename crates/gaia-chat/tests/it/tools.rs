@@ -1,12 +1,12 @@
 //! Tool servers beside the service, and what is kept of their tools.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 use gaia_protocol::{
     bundle::{ToolServer, ToolTransport},
     chat::PublishBundle,
 };
-use gaia_testkit::eventually;
+use gaia_testkit::{eventually, scratch_folder};
 
 use crate::chat::Chat;
 
@@ -26,23 +26,15 @@ for line in sys.stdin:
     body = {"result": result} if result else {"error": {"code": -32601, "message": "no such method"}}
     print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **body}), flush=True)
 "#;
-    ToolServer {
-        name: "eyes".to_owned(),
-        is_available: true,
-        transport: ToolTransport::Command {
-            command: ["/usr/bin/python3", "-c", script, description]
-                .map(str::to_owned)
-                .to_vec(),
-            environment: BTreeMap::new(),
-            files: Vec::new(),
-            has_network: false,
-        },
-        tools: Vec::new(),
-        timeout_ms: 5000,
-        kinds: BTreeMap::new(),
-        is_trusted: false,
-        pins: BTreeMap::new(),
-    }
+    let transport = ToolTransport::Command {
+        command: ["/usr/bin/python3", "-c", script, description]
+            .map(str::to_owned)
+            .to_vec(),
+        environment: BTreeMap::new(),
+        files: Vec::new(),
+        has_network: false,
+    };
+    ToolServer::new("eyes", transport)
 }
 
 #[tokio::test]
@@ -66,4 +58,35 @@ async fn what_a_tool_was_first_is_kept_and_a_change_of_it_waits() {
     let (still_accepted, waiting) = eventually("the change is noted", is_noted).await;
     assert_eq!(still_accepted, accepted);
     assert_ne!(waiting, Some(accepted));
+}
+
+#[tokio::test]
+async fn a_tool_server_runs_only_while_there_is_a_model_to_call_it() {
+    let mark = scratch_folder().display().to_string();
+    let mut routes = Vec::new();
+    let chat = Chat::start_with(|bundle, _, _| {
+        bundle.tool_servers = vec![server(&mark)];
+        routes = std::mem::take(&mut bundle.routes);
+    })
+    .await;
+    let conversation = chat.conversation().await;
+    chat.say(conversation.id, "hello").await;
+    assert!(!is_running(&mark));
+    let mut next = chat.bundle.clone();
+    for (routes, is_wanted) in [(routes, true), (Vec::new(), false)] {
+        (next.generation, next.routes) = (next.generation + 1, routes);
+        let bundle = Box::new(next.clone());
+        chat.ask(&PublishBundle { bundle }).await.unwrap();
+        let has_changed = async || (is_running(&mark) == is_wanted).then_some(());
+        eventually("the server follows the routes", has_changed).await;
+    }
+}
+
+/// Whether some process was started with this among its arguments.
+fn is_running(mark: &str) -> bool {
+    let commands = fs::read_dir("/proc").unwrap().filter_map(|process| {
+        let command = fs::read(process.ok()?.path().join("cmdline")).ok()?;
+        String::from_utf8(command).ok()
+    });
+    commands.into_iter().any(|command| command.contains(mark))
 }

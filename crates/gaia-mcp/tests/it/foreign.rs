@@ -1,44 +1,16 @@
 //! The servers over HTTP with a client that is not ours, in both revisions.
 
-use std::{path::Path, process::Command};
-
 use gaia_mcp::{ToolServer, location, news, weather};
-use gaia_testkit::{FakeOpenMeteo, FeedServer, Page};
+use gaia_testkit::{FakeOpenMeteo, FeedServer, MCP_REVISIONS, Page, foreign_mcp};
 use serde_json::{Value, json};
 
 use crate::client::listening;
 
-const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-
-/// The revisions, as the SDK names them and as they name themselves.
-const REVISIONS: [(&str, &str); 2] = [("legacy", "2025-11-25"), ("auto", "2026-07-28")];
-
-async fn drive(mode: &'static str, server: Value, calls: Value) -> Value {
-    tokio::task::spawn_blocking(move || {
-        let sdk = Command::new(Path::new(REPOSITORY).join("scripts/mcp-python"))
-            .arg(env!("CARGO_TARGET_TMPDIR"))
-            .output()
-            .unwrap();
-        assert!(sdk.status.success(), "{}", String::from_utf8_lossy(&sdk.stderr));
-        let output = Command::new("python3")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/foreign_client.py"))
-            .args([mode, &server.to_string(), &calls.to_string()])
-            .env("PYTHONPATH", String::from_utf8(sdk.stdout).unwrap().trim())
-            .output()
-            .unwrap();
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{complaint}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    })
-    .await
-    .unwrap()
-}
-
 /// Calls the tools in both revisions and hands each of the answers on.
 async fn in_both_revisions(server: ToolServer, calls: Value, see: impl Fn(&Value)) {
     let url = listening(server).await;
-    for (mode, revision) in REVISIONS {
-        let saw = drive(mode, json!(url), calls.clone()).await;
+    for (mode, revision) in MCP_REVISIONS {
+        let saw = foreign_mcp(env!("CARGO_TARGET_TMPDIR"), mode, json!(url), calls.clone()).await;
         assert_eq!(saw["protocol"], revision);
         see(&saw);
     }

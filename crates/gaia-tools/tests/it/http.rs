@@ -21,7 +21,7 @@ use gaia_protocol::bundle::{ToolServer, ToolTransport};
 use gaia_tools::CallFault;
 use serde_json::{Value, json};
 
-use crate::support::{House, inside, server};
+use crate::support::{House, inside};
 
 /// A server over HTTP that does as it is told.
 #[derive(Default)]
@@ -143,7 +143,7 @@ pub(crate) fn at(url: &str) -> ToolServer {
         key: None,
         oauth: None,
     };
-    server("remote", transport)
+    ToolServer::new("remote", transport)
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn a_key_is_shown_to_its_server_and_never_carried_elsewhere() {
             key: Some("key".to_owned()),
             oauth: None,
         };
-        server("remote", transport)
+        ToolServer::new("remote", transport)
     };
     let strict = Remote {
         key: Some("hunter2-key"),

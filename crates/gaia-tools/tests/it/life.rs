@@ -2,11 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use gaia_protocol::bundle::{ToolServer, ToolSetting, ToolTransport};
 use gaia_testkit::{eventually, eventually_within};
 use gaia_tools::CallFault;
 use serde_json::json;
 
-use crate::support::{House, hostile, inside, program, server};
+use crate::support::{House, hostile, inside, program};
 
 fn is_running(process: &str) -> bool {
     let status = std::fs::read_to_string(PathBuf::from("/proc").join(process).join("status"));
@@ -61,11 +62,11 @@ async fn a_server_that_cannot_start_is_tried_less_and_less_often() {
 async fn a_program_that_is_not_there_and_a_secret_that_is_not_set_are_told() {
     let nowhere = program("nowhere", &["no-such-program"], &[]);
     let mut poor = hostile("poor");
-    if let gaia_protocol::bundle::ToolTransport::Command { environment, .. } = &mut poor.transport {
-        let absent = gaia_protocol::bundle::ToolSetting::Secret("poor.env.KEY".to_owned());
+    if let ToolTransport::Command { environment, .. } = &mut poor.transport {
+        let absent = ToolSetting::Secret("poor.env.KEY".to_owned());
         environment.insert("KEY".to_owned(), absent);
     }
-    let unbuilt = server("payment_gateway", gaia_protocol::bundle::ToolTransport::Unbuilt);
+    let unbuilt = ToolServer::new("payment_gateway", ToolTransport::Unbuilt);
     let house = House::of(&[nowhere, poor, unbuilt]).await;
     let reason = |name: &str| house.host.unavailable(&[name.to_owned()])[0].reason.clone();
     assert!(

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     http::listen,
-    support::{House, inside, server},
+    support::{House, inside},
 };
 
 /// A tool server and its authorization server in one, at one address.
@@ -125,7 +125,7 @@ fn locked(url: &str, client_secret: &str, refresh_token: Option<&str>) -> ToolSe
         key: None,
         oauth: Some(oauth),
     };
-    server("locked", transport)
+    ToolServer::new("locked", transport)
 }
 
 #[tokio::test]

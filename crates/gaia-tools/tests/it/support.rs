@@ -40,21 +40,7 @@ pub(crate) fn program(name: &str, command: &[&str], files: &[&str]) -> ToolServe
         files: files.iter().map(PathBuf::from).collect(),
         has_network: false,
     };
-    server(name, transport)
-}
-
-/// A server that nothing more is said of.
-pub(crate) fn server(name: &str, transport: ToolTransport) -> ToolServer {
-    ToolServer {
-        name: name.to_owned(),
-        is_available: true,
-        transport,
-        tools: Vec::new(),
-        timeout_ms: 5000,
-        kinds: BTreeMap::new(),
-        is_trusted: false,
-        pins: BTreeMap::new(),
-    }
+    ToolServer::new(name, transport)
 }
 
 impl House {

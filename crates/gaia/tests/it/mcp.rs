@@ -2,38 +2,17 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    path::Path,
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
-use gaia_testkit::{FakeOpenMeteo, FeedServer, Page};
+use gaia_testkit::{FakeOpenMeteo, FeedServer, MCP_REVISIONS, Page, foreign_mcp};
 use serde_json::{Value, json};
 
 use crate::binary::Gaia;
 
-const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+/// Where the SDK of that client is kept.
+const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
 const RSS: &str = include_str!("../../../gaia-mcp/tests/it/feeds/city.rss");
-
-/// What MCP's own Python SDK sees of a server: an address, or a command that it starts.
-async fn seen(mode: &'static str, server: Value, calls: Value) -> Value {
-    tokio::task::spawn_blocking(move || {
-        let sdk = Command::new(Path::new(REPOSITORY).join("scripts/mcp-python"))
-            .arg(env!("CARGO_TARGET_TMPDIR"))
-            .output()
-            .unwrap();
-        assert!(sdk.status.success(), "{}", String::from_utf8_lossy(&sdk.stderr));
-        let output = Command::new("python3")
-            .arg(Path::new(REPOSITORY).join("crates/gaia-mcp/tests/foreign_client.py"))
-            .args([mode, &server.to_string(), &calls.to_string()])
-            .env("PYTHONPATH", String::from_utf8(sdk.stdout).unwrap().trim())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
-    })
-    .await
-    .unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_foreign_client_starts_each_server_and_talks_to_it_over_pipes() {
@@ -65,9 +44,9 @@ async fn a_foreign_client_starts_each_server_and_talks_to_it_over_pipes() {
             "Old bridge",
         ),
     ];
-    for (mode, revision) in [("legacy", "2025-11-25"), ("auto", "2026-07-28")] {
+    for (mode, revision) in MCP_REVISIONS {
         for (command, call, words) in &servers {
-            let saw = seen(mode, command.clone(), json!([call])).await;
+            let saw = foreign_mcp(FOLDER, mode, command.clone(), json!([call])).await;
             assert_eq!(saw["protocol"], revision, "{command}");
             let answer = &saw["answers"][0];
             assert_eq!(answer["is_error"], false, "{command}: {answer}");
@@ -86,7 +65,8 @@ async fn a_server_listens_until_it_is_told_to_stop() {
     log.read_line(&mut line).unwrap();
     let line: Value = serde_json::from_str(&line).unwrap();
     let url = format!("http://{}/mcp", line["address"].as_str().unwrap());
-    let saw = seen(
+    let saw = foreign_mcp(
+        FOLDER,
         "auto",
         json!(url),
         json!([["distance", { "from": "Lima", "to": "Quito" }]]),

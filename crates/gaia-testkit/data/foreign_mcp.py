@@ -1,6 +1,6 @@
 """Drives an MCP server with the protocol's own Python SDK and prints what it saw as one JSON document.
 
-Usage: foreign_client.py MODE SERVER CALLS
+Usage: foreign_mcp.py MODE SERVER CALLS
 MODE is `legacy` (2025-11-25) or `auto` (the newest that the server has). SERVER is a JSON string (an address) or list (a command). CALLS is a JSON
 list of [tool, arguments].
 """

@@ -122,7 +122,10 @@ impl Game {
                 game: game.clone(),
                 secrets: settings.tool_secrets,
                 program: std::env::current_exe().unwrap_or_else(|_| "gaia".into()),
-                scratch: settings.bundle.with_file_name(format!("tools-{instance}")),
+                scratch: match settings.tools_folder {
+                    Some(folder) => folder,
+                    None => settings.bundle.with_file_name(format!("tools-{instance}")),
+                },
             },
             bundle.now().bundle.servers_in_use(),
             Arc::new(Pins(postgres.clone())),

@@ -82,6 +82,9 @@ pub struct ChatGame {
     /// The secrets that the bundle's tool servers name.
     #[serde(default, serialize_with = "expose_all")]
     pub tool_secrets: BTreeMap<String, Secret>,
+    /// Where tool servers may write; beside the bundle where it is absent.
+    #[serde(default)]
+    pub tools_folder: Option<PathBuf>,
     /// Where embeddings come from; absent where the machine has no model.
     pub inference: Option<InferenceAccess>,
 }

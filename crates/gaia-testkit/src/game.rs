@@ -184,6 +184,7 @@ impl TestGame {
             nats: self.nats(Service::Chat),
             bundle: path,
             route_keys,
+            tools_folder: None,
             tool_secrets: BTreeMap::new(),
             inference,
         }

@@ -9,8 +9,9 @@ use crate::verbs;
 
 const ABOUT: &str = "Runs games whose AI characters live in the real world.
 
-A game is one folder with a config.yaml and its personas. `gaia up` makes it a running cluster of its own on this
-machine: gateway, auth and chat, with a private Postgres, Redis and NATS.";
+A game is one folder with a config.yaml and its personas. `gaia up` makes it a running cluster of its own, with gateway,
+auth and chat and a private Postgres, Redis and NATS: as processes on this machine, in containers by Docker Compose, or in
+a namespace of Kubernetes.";
 
 const AFTER: &str = "\
 A first game:
@@ -71,6 +72,14 @@ pub(crate) enum Verb {
     /// is nothing to do and 2 if there are changes to make.
     #[command(verbatim_doc_comment)]
     Plan(verbs::plan::Arguments),
+    /// Write what `gaia up` would apply as plain files
+    ///
+    /// For Compose a compose.yaml and what it mounts, for Kubernetes a manifest for each object, ready for whoever keeps
+    /// what runs in version control. What holds secrets is left out unless it is asked for.
+    ///
+    ///   gaia render games/my-game --target kubernetes --into manifests
+    #[command(verbatim_doc_comment)]
+    Render(verbs::render::Arguments),
     /// Bring a game up, or change it to what its folder says now
     ///
     /// Checks the folder, makes the plan and carries it out: stores, migrations, services, the game's content. Only what

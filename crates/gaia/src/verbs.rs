@@ -16,6 +16,7 @@ pub(crate) mod model;
 pub(crate) mod new;
 pub(crate) mod plan;
 pub(crate) mod play;
+pub(crate) mod render;
 pub(crate) mod restart;
 pub(crate) mod serve;
 pub(crate) mod status;
@@ -42,6 +43,7 @@ pub(crate) fn run(verb: Verb) -> ExitCode {
         Verb::Check(arguments) => tell(arguments.json.json, check::run(&arguments)),
         Verb::Explain(arguments) => tell(false, explain::run(&arguments)),
         Verb::Plan(arguments) => tell(arguments.shape.json.json, block_on(plan::run(&arguments))),
+        Verb::Render(arguments) => tell(arguments.shape.json.json, block_on(render::run(&arguments))),
         Verb::Up(arguments) => tell(arguments.shape.json.json, block_on(up::run(&arguments))),
         Verb::Status(arguments) => tell(arguments.json.json, block_on(status::run(&arguments))),
         Verb::Costs(arguments) => tell(arguments.json.json, block_on(costs::run(&arguments))),

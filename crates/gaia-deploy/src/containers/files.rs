@@ -9,7 +9,7 @@ use gaia_names::{GameId, InstanceId, Secret, Service, Store};
 use gaia_protocol::settings::{AuthGame, ChatGame, GatewayGame, InferenceAccess, Settings};
 use serde::Serialize;
 
-use super::parts::{BUNDLES, INFERENCE_PORT, OPS_PORT, Role};
+use super::parts::{BUNDLES, INFERENCE_PORT, OPS_PORT, Role, TOOLS};
 use crate::{
     Blueprint,
     record::Ports,
@@ -144,6 +144,7 @@ impl Source<'_> {
             bundle: format!("{BUNDLES}/{game}.json").into(),
             route_keys: credentials.route_keys.get(game).cloned().unwrap_or_default(),
             tool_secrets: credentials.tool_secrets.get(game).cloned().unwrap_or_default(),
+            tools_folder: Some(TOOLS.into()),
             inference: Some(inference),
         })
     }

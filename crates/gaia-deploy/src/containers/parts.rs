@@ -13,6 +13,8 @@ use crate::{Blueprint, stores::postgres};
 pub(crate) const FILES: &str = "/etc/gaia";
 /// Where chat finds the bundles that it boots with.
 pub(crate) const BUNDLES: &str = "/etc/gaia-bundles";
+/// Where chat's tool servers may write.
+pub(crate) const TOOLS: &str = "/tmp/tools";
 /// Where health, metrics and the admin API of each service listen.
 pub(crate) const OPS_PORT: u16 = 9100;
 /// Where inference listens.

@@ -12,6 +12,10 @@ use serde_json::Value;
 
 use crate::binary::{Answer, Gaia};
 
+/// What in a config has a game use the images that are built here.
+pub(crate) const IMAGES: &str = "infrastructure:\n  images: {gaia: \"gaia.test/gaia:0.1.0\", postgres: \"gaia.test/postgres:15\", \
+     redis: \"gaia.test/redis:7.0\", nats: \"gaia.test/nats:2.9\"}\n";
+
 /// An engine that runs, in a network of its own.
 #[derive(Debug)]
 pub(crate) struct Engine {

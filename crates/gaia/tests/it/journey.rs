@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     binary::{Answer, Gaia},
-    engine::Engine,
+    engine::{Engine, IMAGES},
 };
 
 /// How long anything may take that is waited for.
@@ -41,10 +41,8 @@ impl Journey {
         let folder = format!("games/{name}");
         if self.gaia.engine().is_some() {
             let config = self.gaia.work().join(&folder).join("config.yaml");
-            let images = "infrastructure:\n  images: {gaia: \"gaia.test/gaia:0.1.0\", postgres: \"gaia.test/postgres:15\", \
-                          redis: \"gaia.test/redis:7.0\", nats: \"gaia.test/nats:2.9\"}\n";
             let text = fs::read_to_string(&config).unwrap();
-            fs::write(&config, text.replacen("infrastructure:\n", images, 1)).unwrap();
+            fs::write(&config, text.replacen("infrastructure:\n", IMAGES, 1)).unwrap();
         }
         folder
     }

@@ -12,6 +12,7 @@ mod isolation;
 mod journey;
 mod keys;
 mod kills;
+mod kubernetes;
 mod mcp;
 mod play;
 mod reference;

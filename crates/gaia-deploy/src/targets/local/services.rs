@@ -197,6 +197,7 @@ impl Frame<'_> {
             bundle: self.folder.bundle(game),
             route_keys: credentials.route_keys.get(game).cloned().unwrap_or_default(),
             tool_secrets: credentials.tool_secrets.get(game).cloned().unwrap_or_default(),
+            tools_folder: None,
             inference: credentials.inference.clone(),
         })
     }

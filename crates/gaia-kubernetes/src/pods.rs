@@ -8,7 +8,7 @@ use kube::api::{Api, AttachParams};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::TcpListener,
-    task::JoinHandle,
+    task::JoinSet,
     time::timeout,
 };
 
@@ -33,13 +33,8 @@ pub struct Exec {
 pub struct Forward {
     /// Where it listens.
     pub address: SocketAddr,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Forward {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    // Ended with this.
+    _tasks: JoinSet<()>,
 }
 
 impl Kubernetes {
@@ -158,10 +153,12 @@ impl Kubernetes {
         let address = listener.local_addr().map_err(failed)?;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let pod = pod.to_owned();
-        let task = tokio::spawn(async move {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((mut socket, _)) = listener.accept().await {
                 let (pods, pod) = (pods.clone(), pod.clone());
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     // Whoever connected sees the connection close, as with any server that is gone.
                     let Ok(mut forwarder) = pods.portforward(&pod, &[port]).await else {
                         return;
@@ -171,8 +168,9 @@ impl Kubernetes {
                     };
                     let _ = copy_bidirectional(&mut socket, &mut stream).await;
                 });
+                while connections.try_join_next().is_some() {}
             }
         });
-        Ok(Forward { address, task })
+        Ok(Forward { address, _tasks: tasks })
     }
 }

@@ -17,7 +17,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("gaia-protocol", &["gaia-names"]),
     ("gaia-service", &["gaia-names", "gaia-protocol"]),
     ("gaia-spec", &["gaia-names", "gaia-protocol"]),
-    ("gaia-deploy", &["gaia-names", "gaia-protocol", "gaia-spec"]),
+    ("gaia-kubernetes", &[]),
+    (
+        "gaia-deploy",
+        &["gaia-kubernetes", "gaia-names", "gaia-protocol", "gaia-spec"],
+    ),
     ("gaia-gateway", &["gaia-names", "gaia-protocol", "gaia-service"]),
     ("gaia-auth", &["gaia-names", "gaia-protocol", "gaia-service"]),
     ("gaia-tools", &["gaia-names", "gaia-protocol", "gaia-service"]),

@@ -8,6 +8,7 @@ use gaia_names::{ClusterName, Target};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     sync::mpsc,
+    task::JoinSet,
 };
 
 use crate::{
@@ -30,7 +31,11 @@ type Line = Result<(String, String), DeployError>;
 
 /// Lines of containers as they come.
 #[derive(Debug)]
-pub struct Logs(mpsc::Receiver<Line>);
+pub struct Logs {
+    lines: mpsc::Receiver<Line>,
+    // Ended with this.
+    _readers: JoinSet<()>,
+}
 
 impl Logs {
     /// The next line, and who wrote it; none at the end.
@@ -39,7 +44,7 @@ impl Logs {
     ///
     /// If it cannot be read.
     pub async fn next(&mut self) -> Result<Option<(String, String)>, DeployError> {
-        self.0.recv().await.transpose()
+        self.lines.recv().await.transpose()
     }
 }
 
@@ -93,7 +98,8 @@ async fn of_project(
     let mut child = command.spawn().map_err(failed)?;
     let stdout = child.stdout.take().ok_or(DeployError::OtherBlueprint)?;
     let (sender, receiver) = mpsc::channel(WAITING);
-    tokio::spawn(async move {
+    let mut readers = JoinSet::new();
+    readers.spawn(async move {
         // It ends with this.
         let _child = child;
         let prefix = format!("{project}-");
@@ -114,7 +120,10 @@ async fn of_project(
             }
         }
     });
-    Ok(Logs(receiver))
+    Ok(Logs {
+        lines: receiver,
+        _readers: readers,
+    })
 }
 
 async fn of_pods(
@@ -132,9 +141,10 @@ async fn of_pods(
         .iter()
         .filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned));
     let (sender, receiver) = mpsc::channel(WAITING);
+    let mut readers = JoinSet::new();
     for pod in meant(cluster, process, names.collect())? {
         let (kubernetes, namespace, sender) = (inventory.kubernetes.clone(), namespace.clone(), sender.clone());
-        tokio::spawn(async move {
+        readers.spawn(async move {
             if follow {
                 let mut lines = match kubernetes.follow(&namespace, &pod, lines).await {
                     Ok(lines) => lines,
@@ -159,7 +169,10 @@ async fn of_pods(
             }
         });
     }
-    Ok(Logs(receiver))
+    Ok(Logs {
+        lines: receiver,
+        _readers: readers,
+    })
 }
 
 /// Those containers that a name means: one, or all of a service.

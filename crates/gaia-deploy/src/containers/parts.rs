@@ -150,17 +150,7 @@ fn store(blueprint: &Blueprint, store: Store) -> Part {
     match store {
         Store::Postgres => Part {
             command: words("postgres -c config_file=/etc/gaia/postgresql.conf"),
-            environment: [
-                ("POSTGRES_USER", postgres::SUPERUSER.to_owned()),
-                ("POSTGRES_DB", "postgres".to_owned()),
-                ("POSTGRES_PASSWORD_FILE", format!("{FILES}/superuser-password")),
-                (
-                    "POSTGRES_INITDB_ARGS",
-                    "--auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8".to_owned(),
-                ),
-                ("PGDATA", "/var/lib/postgresql/data/gaia".to_owned()),
-            ]
-            .into(),
+            environment: postgres_environment(),
             data: Some(Data {
                 path: "/var/lib/postgresql/data",
                 bytes: 10 << 30,
@@ -191,6 +181,21 @@ fn store(blueprint: &Blueprint, store: Store) -> Part {
             ..blank
         },
     }
+}
+
+/// What the official image makes a new database from.
+fn postgres_environment() -> BTreeMap<&'static str, String> {
+    [
+        ("POSTGRES_USER", postgres::SUPERUSER.to_owned()),
+        ("POSTGRES_DB", "postgres".to_owned()),
+        ("POSTGRES_PASSWORD_FILE", format!("{FILES}/superuser-password")),
+        (
+            "POSTGRES_INITDB_ARGS",
+            "--auth=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8".to_owned(),
+        ),
+        ("PGDATA", "/var/lib/postgresql/data/gaia".to_owned()),
+    ]
+    .into()
 }
 
 fn ours(blueprint: &Blueprint, role: Role, resources: Resources) -> Part {

@@ -8,7 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use gaia_kubernetes::{Kind, Kubernetes};
 use gaia_names::ClusterName;
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::objects::{CLUSTER, namespace};
 use crate::{DeployError, record::Record, secrets::Secrets};
@@ -87,7 +87,8 @@ impl Inventory {
             Err(fault) => return Err(fault.into()),
         }
         let (inventory, beating) = (self.clone(), holder.clone());
-        let heartbeat = tokio::spawn(async move {
+        let mut heartbeat = JoinSet::new();
+        heartbeat.spawn(async move {
             loop {
                 tokio::time::sleep(HEARTBEAT).await;
                 let renewed = json!({ "spec": { "renewTime": now() } });
@@ -98,7 +99,7 @@ impl Inventory {
                 }
             }
         });
-        Ok(Lease { heartbeat })
+        Ok(Lease { _heartbeat: heartbeat })
     }
 
     async fn take_over(&self, mut wanted: Value) -> Result<(), DeployError> {
@@ -161,13 +162,7 @@ impl Inventory {
 /// A lease that is renewed until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    heartbeat: JoinHandle<()>,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.heartbeat.abort();
-    }
+    _heartbeat: JoinSet<()>,
 }
 
 fn spec(holder: &str) -> Value {

@@ -195,11 +195,10 @@ pub(crate) struct HomeArgument {
     /// Where Gaia keeps everything on this machine [default: $GAIA_HOME, else see `gaia help`]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) home: Option<PathBuf>,
-    /// Where the game runs, or is to: local (processes on this machine), compose (containers on it, by Docker Compose) or
-    /// kubernetes (pods in a namespace) [default: where it runs already, else local]
+    /// Where the game runs: local, compose or kubernetes [default: where it runs, else $GAIA_TARGET, else local]
     #[arg(long, value_name = "TARGET")]
     pub(crate) target: Option<Target>,
-    /// The context of the kubeconfig, on Kubernetes [default: where the game runs already, else the current one]
+    /// The context of the kubeconfig, on Kubernetes [default: where the game runs, else the current one]
     #[arg(long, value_name = "CONTEXT")]
     pub(crate) context: Option<String>,
 }

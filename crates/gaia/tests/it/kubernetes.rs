@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gaia_testkube::{Cluster, ControlPlane};
+use gaia_testkube::{Cluster, ControlPlane, eventually_within};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -80,6 +80,15 @@ impl Game {
             let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
             Answer::of(child.wait_with_output().unwrap())
         })
+    }
+
+    /// All manifests, secrets too, in a folder.
+    fn rendered(&self) -> PathBuf {
+        let folder = self.gaia.work().join("manifests");
+        let into = folder.to_str().unwrap();
+        let render = ["render", &self.folder(), "--into", into, "--with-secrets"];
+        self.run(&render).exits(0);
+        folder
     }
 
     fn status(&self) -> Value {
@@ -263,6 +272,41 @@ horizontalPodAutoscaler: {minReplicas: 1, maxReplicas: 50, targetCPUUtilization:
             .await
             .unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_load_scales_a_game_up_and_down() {
+    let control_plane = ControlPlane::shared().await;
+    control_plane.paper_nodes(3).await;
+    let metrics = control_plane.pod_metrics().await;
+    let scaled = "
+horizontalPodAutoscaler: {minReplicas: 1, maxReplicas: 4, targetCPUUtilization: 70%}
+";
+    let game = Game::new(control_plane, "by-load", scaled);
+    for file in files(&game.rendered()) {
+        let file = file.to_str().unwrap();
+        control_plane
+            .kubectl(&["apply", "--server-side", "--filename", file])
+            .await
+            .unwrap();
+    }
+    let namespace = game.namespace();
+    let chat = format!("/apis/apps/v1/namespaces/{namespace}/deployments/chat");
+    let scales_to = async |count: u64| {
+        let what = format!("chat has {count} pods");
+        eventually_within(LIMIT, &what, async || {
+            let status = control_plane.api().get(&chat).await.unwrap()["status"].clone();
+            (status["readyReplicas"] == count && status["replicas"] == count).then_some(())
+        })
+        .await;
+    };
+    // What a pod of a small game asks for is 500m.
+    metrics.set_cpu(&namespace, "chat", 900);
+    scales_to(4).await;
+    metrics.set_cpu(&namespace, "chat", 10);
+    scales_to(1).await;
+    let delete = ["delete", "namespace", &namespace, "--wait=false"];
+    control_plane.kubectl(&delete).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

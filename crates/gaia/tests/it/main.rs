@@ -5,6 +5,7 @@
 
 mod binary;
 mod collector;
+mod containers;
 mod engine;
 mod folders;
 mod fuzz;

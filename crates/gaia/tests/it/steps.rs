@@ -77,6 +77,32 @@ fn a_destroy_that_is_killed_at_any_step_is_ended_by_the_next_one() {
     assert!(killed.len() >= 6, "{killed:?}");
 }
 
+#[test]
+fn a_game_in_containers_is_whole_after_an_up_and_gone_after_a_destroy_that_were_killed_at_every_step() {
+    let Some(journey) = Journey::begin_in_containers() else {
+        return;
+    };
+    let folder = journey.new_game(GAME);
+    let killed = killed_at_every_step(&journey, &[&folder]);
+    assert!(killed.len() >= 24, "{killed:?}");
+    assert_eq!(journey.status(GAME)["state"], "running");
+    journey.talks(GAME);
+    let engine = journey.gaia.engine().unwrap();
+    for steps in [&["processes", "volumes", "folder"][..], &["proof"]] {
+        journey.gaia.run(&["up", &folder]).exits(0);
+        let steps: Vec<String> = steps.iter().map(|step| (*step).to_owned()).collect();
+        for point in points(&steps) {
+            dies_at(&journey, &DESTROY, &point);
+            if point.starts_with("proof") {
+                break;
+            }
+        }
+        journey.gaia.run(&DESTROY).exits(0);
+        assert_eq!(engine.left_over(GAME), Vec::<String>::new());
+        assert!(!journey.gaia.home().join("clusters").join(GAME).exists());
+    }
+}
+
 /// Kills `gaia up` before and after each step of its plan, then lets it end. Says where it was killed.
 fn killed_at_every_step(journey: &Journey, shape: &[&str]) -> BTreeSet<String> {
     let up = [&["up"], shape].concat();

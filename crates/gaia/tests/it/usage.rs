@@ -4,9 +4,9 @@ use insta::assert_snapshot;
 
 use crate::binary::Gaia;
 
-const VERBS: [&str; 18] = [
-    "new", "check", "explain", "plan", "up", "status", "costs", "list", "logs", "restart", "down", "destroy", "doctor",
-    "model", "keys", "play", "health", "serve",
+const VERBS: [&str; 19] = [
+    "new", "check", "explain", "plan", "render", "up", "status", "costs", "list", "logs", "restart", "down", "destroy",
+    "doctor", "model", "keys", "play", "health", "serve",
 ];
 
 #[test]
@@ -15,8 +15,9 @@ fn help_is_a_first_page_of_a_manual() {
     assert_snapshot!(answer.out, @r"
     Runs games whose AI characters live in the real world.
 
-    A game is one folder with a config.yaml and its personas. `gaia up` makes it a running cluster of its own on this
-    machine: gateway, auth and chat, with a private Postgres, Redis and NATS.
+    A game is one folder with a config.yaml and its personas. `gaia up` makes it a running cluster of its own, with gateway,
+    auth and chat and a private Postgres, Redis and NATS: as processes on this machine, in containers by Docker Compose, or in
+    a namespace of Kubernetes.
 
     Usage: gaia <VERB>
 
@@ -25,6 +26,7 @@ fn help_is_a_first_page_of_a_manual() {
       check    Say everything that is wrong with games' folders
       explain  Show what can be written: a commented config or persona, the schema, or every command
       plan     Show what `gaia up` would do; exits 2 if that is something
+      render   Write what `gaia up` would apply as plain files
       up       Bring a game up, or change it to what its folder says now
       status   Say how a game is, or all games
       costs    Say what a game's models cost, and what is left of its budget
@@ -65,6 +67,7 @@ fn help_is_a_first_page_of_a_manual() {
     Environment:
       GAIA_HOME    where Gaia keeps everything on this machine; default: /var/lib/gaia for root, else
                    $XDG_STATE_HOME/gaia or ~/.local/state/gaia
+      GAIA_TARGET  where games run that run nowhere yet: local, compose or kubernetes; default: local
       GAIA_MODELS  where models lie; default: models in home
       GAIA_LOG     what `gaia serve` logs, such as info or gaia_chat=debug,warn
       NO_COLOR     no colour
@@ -110,6 +113,12 @@ fn the_help_of_up_says_what_it_does() {
 
           --home <FOLDER>
               Where Gaia keeps everything on this machine [default: $GAIA_HOME, else see `gaia help`]
+
+          --target <TARGET>
+              Where the game runs: local, compose or kubernetes [default: where it runs, else $GAIA_TARGET, else local]
+
+          --context <CONTEXT>
+              The context of the kubeconfig, on Kubernetes [default: where the game runs, else the current one]
 
           --json
               Print one JSON document on standard output and nothing else there

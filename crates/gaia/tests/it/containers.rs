@@ -1,0 +1,128 @@
+//! What keeps games in containers apart, and secrets in their place.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::{binary::Answer, engine::Engine, journey::Journey};
+
+/// The key of a route, as nobody must ever see it.
+const SENTINEL: &str = "sentinel-key-that-nobody-may-see";
+
+/// Whether a container reaches a port.
+fn reaches(engine: &Engine, container: &str, host: &str, port: u16) -> bool {
+    let attempt = format!("exec 3<>/dev/tcp/{host}/{port}");
+    let arguments = ["exec", container, "timeout", "2", "bash", "-c", &attempt];
+    let mut command = engine.command("docker");
+    let ended = command.args(arguments).stderr(Stdio::null()).status().unwrap();
+    ended.success()
+}
+
+/// The addresses of a container in its networks.
+fn addresses(engine: &Engine, container: &str) -> Vec<String> {
+    let inspected: Value = serde_json::from_str(&engine.docker(&["inspect", container])).unwrap();
+    let networks = inspected[0]["NetworkSettings"]["Networks"].as_object().unwrap();
+    let addresses = networks.values().filter_map(|network| network["IPAddress"].as_str());
+    addresses.map(str::to_owned).collect()
+}
+
+#[test]
+fn two_games_in_containers_do_not_reach_each_other_and_a_key_is_seen_nowhere() {
+    let Some(journey) = Journey::begin_in_containers() else {
+        return;
+    };
+    let gaia = &journey.gaia;
+    let engine = gaia.engine().unwrap();
+    let (night, day) = (journey.new_game("night-ferry"), journey.new_game("day-ferry"));
+    let config = gaia.work().join(&night).join("config.yaml");
+    let route = "ai_configuration:\n  routes:\n    - {name: away, provider: openai, model: m, \
+                 base_url: \"http://127.0.0.1:9/v1\", api_key: \"env:FERRY_KEY\", price: {input: 0.0, output: 0.0}}\n";
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replacen("ai_configuration:\n", route, 1)).unwrap();
+    let with_key = |arguments: &[&str]| {
+        let output = gaia.command(arguments).env("FERRY_KEY", SENTINEL).output().unwrap();
+        Answer::of(output)
+    };
+    let mut said = Vec::new();
+    said.push(with_key(&["plan", &night]).exits(2));
+    said.push(with_key(&["up", &night]).exits(0));
+    said.push(gaia.run(&["up", &day]).exits(0));
+
+    let parts = [
+        ("postgres", 5432),
+        ("redis", 6379),
+        ("nats", 4222),
+        ("inference", 7411),
+        ("chat-1", 9100),
+        ("gateway-1", 9100),
+    ];
+    for (part, port) in parts {
+        for address in addresses(engine, &format!("gaia-night-ferry-{part}")) {
+            assert!(
+                !reaches(engine, "gaia-day-ferry-chat-1", &address, port),
+                "the chat of one game reaches {part} of the other at {address}:{port}"
+            );
+        }
+    }
+    // The same attempt succeeds where it may, so that it proves something where it may not.
+    assert!(reaches(engine, "gaia-day-ferry-chat-1", "postgres", 5432));
+    assert!(!reaches(engine, "gaia-day-ferry-auth-1", "198.51.100.1", 443));
+    let published: Vec<String> = engine
+        .docker(&["ps", "--format", "{{.Ports}}"])
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    let published = published.iter().filter(|ports| ports.contains("->"));
+    assert!(
+        published.clone().all(|ports| ports.starts_with("127.0.0.1:")),
+        "{published:?}"
+    );
+
+    said.push(with_key(&["plan", &night]).exits(0));
+    said.push(with_key(&["render", &night]).exits(0));
+    said.push(gaia.run(&["status", "night-ferry", "--json"]).exits(0));
+    said.push(gaia.run(&["logs", "night-ferry", "-n", "500"]).exits(0));
+    for answer in &said {
+        assert!(
+            !answer.out.contains(SENTINEL) && !answer.err.contains(SENTINEL),
+            "{answer:?}"
+        );
+    }
+    let ids = engine.docker(&["ps", "--quiet"]);
+    let inspect: Vec<&str> = ["inspect"].into_iter().chain(ids.lines()).collect();
+    assert!(
+        !engine.docker(&inspect).contains(SENTINEL),
+        "an environment or an argument shows the key"
+    );
+    let seen = with_key(&["render", &night, "--with-secrets"]).exits(0);
+    assert!(seen.out.contains(SENTINEL), "who asks for secrets gets them");
+    for game in ["night-ferry", "day-ferry"] {
+        gaia.run(&["destroy", game, "--yes"]).exits(0);
+        assert_eq!(engine.left_over(game), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn an_image_that_is_not_there_is_said_before_and_when_it_fails() {
+    let Some(journey) = Journey::begin_in_containers() else {
+        return;
+    };
+    let gaia = &journey.gaia;
+    let folder = journey.new_game("no-image");
+    let config = gaia.work().join(&folder).join("config.yaml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(
+        &config,
+        text.replacen("gaia.test/nats:2.9", "gaia.test/nobody-has-this:1", 1),
+    )
+    .unwrap();
+    let plan = gaia.run(&["plan", &folder]).exits(2);
+    assert!(plan.err.contains("gaia.test/nobody-has-this:1"), "{}", plan.err);
+    let up = gaia.run(&["up", &folder]).exits(1);
+    assert!(
+        up.err.contains("nobody-has-this") && up.err.contains("not started: "),
+        "{}",
+        up.err
+    );
+    gaia.run(&["destroy", "no-image", "--yes"]).exits(0);
+}

@@ -120,11 +120,12 @@ pub(super) fn away(observed: &Observed) -> Vec<Step> {
         ],
         Target::Kubernetes => vec![remove(NAMESPACE, &format!("it holds all that it has; {why}"), gone)],
     };
-    let folder = format!(
-        "{} holds what this machine knows of it",
-        observed.folder.path().display()
-    );
+    let (held, proof) = match observed.target() {
+        Target::Local => ("all that it has", "no process, socket or file may be left"),
+        Target::Compose | Target::Kubernetes => ("what this machine knows of it", "nothing of it may be left"),
+    };
+    let folder = format!("{} holds {held}", observed.folder.path().display());
     steps.push(remove(FOLDER, &folder, None));
-    steps.push(remove(PROOF, "nothing of it may be left", None));
+    steps.push(remove(PROOF, proof, None));
     steps
 }

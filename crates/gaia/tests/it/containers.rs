@@ -48,6 +48,34 @@ fn two_games_in_containers_do_not_reach_each_other_and_a_key_is_seen_nowhere() {
     said.push(with_key(&["up", &night]).exits(0));
     said.push(gaia.run(&["up", &day]).exits(0));
 
+    kept_apart(engine);
+
+    said.push(with_key(&["plan", &night]).exits(0));
+    said.push(with_key(&["render", &night]).exits(0));
+    said.push(gaia.run(&["status", "night-ferry", "--json"]).exits(0));
+    said.push(gaia.run(&["logs", "night-ferry", "-n", "500"]).exits(0));
+    for answer in &said {
+        assert!(
+            !answer.out.contains(SENTINEL) && !answer.err.contains(SENTINEL),
+            "{answer:?}"
+        );
+    }
+    let ids = engine.docker(&["ps", "--quiet"]);
+    let inspect: Vec<&str> = ["inspect"].into_iter().chain(ids.lines()).collect();
+    assert!(
+        !engine.docker(&inspect).contains(SENTINEL),
+        "an environment or an argument shows the key"
+    );
+    let seen = with_key(&["render", &night, "--with-secrets"]).exits(0);
+    assert!(seen.out.contains(SENTINEL), "who asks for secrets gets them");
+    for game in ["night-ferry", "day-ferry"] {
+        gaia.run(&["destroy", game, "--yes"]).exits(0);
+        assert_eq!(engine.left_over(game), Vec::<String>::new());
+    }
+}
+
+/// From the chat of `day-ferry`, nothing of `night-ferry` can be reached.
+fn kept_apart(engine: &Engine) {
     let parts = [
         ("postgres", 5432),
         ("redis", 6379),
@@ -77,29 +105,6 @@ fn two_games_in_containers_do_not_reach_each_other_and_a_key_is_seen_nowhere() {
         published.clone().all(|ports| ports.starts_with("127.0.0.1:")),
         "{published:?}"
     );
-
-    said.push(with_key(&["plan", &night]).exits(0));
-    said.push(with_key(&["render", &night]).exits(0));
-    said.push(gaia.run(&["status", "night-ferry", "--json"]).exits(0));
-    said.push(gaia.run(&["logs", "night-ferry", "-n", "500"]).exits(0));
-    for answer in &said {
-        assert!(
-            !answer.out.contains(SENTINEL) && !answer.err.contains(SENTINEL),
-            "{answer:?}"
-        );
-    }
-    let ids = engine.docker(&["ps", "--quiet"]);
-    let inspect: Vec<&str> = ["inspect"].into_iter().chain(ids.lines()).collect();
-    assert!(
-        !engine.docker(&inspect).contains(SENTINEL),
-        "an environment or an argument shows the key"
-    );
-    let seen = with_key(&["render", &night, "--with-secrets"]).exits(0);
-    assert!(seen.out.contains(SENTINEL), "who asks for secrets gets them");
-    for game in ["night-ferry", "day-ferry"] {
-        gaia.run(&["destroy", game, "--yes"]).exits(0);
-        assert_eq!(engine.left_over(game), Vec::<String>::new());
-    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A control plane with nodes that run pods.
 
+mod configuration;
+
 use std::{
     fs,
     net::Ipv4Addr,
@@ -8,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::{
@@ -17,6 +19,7 @@ use crate::{
     dns, eventually_within, image,
     machine::{self, Machine},
     network::Network,
+    paper_nodes::now,
     policies,
     programs::{felix, kubernetes},
     ward::Ward,
@@ -79,13 +82,14 @@ impl Cluster {
             machine,
         };
         policies::prepare(&cluster.control_plane).await;
+        let began = now();
         for node in 0..nodes {
             cluster.configure(node);
-            cluster.start_node(node);
+            cluster.boot(node);
         }
         cluster.network.route_services(0);
         for node in 0..nodes {
-            cluster.node_is_ready(node).await;
+            cluster.is_ready(node, &began).await;
         }
         dns::start(&cluster.control_plane, cluster.network.service(dns::SERVICE)).await;
         Some(cluster)
@@ -126,20 +130,18 @@ impl Cluster {
         }
     }
 
-    /// Starts a node that was killed, with the disk that it had.
+    /// Starts a node that was killed, with the disk that it had, and waits until it is ready.
     ///
     /// # Panics
     ///
-    /// Where it does not start.
-    pub fn start_node(&self, node: u8) {
-        let folder = self.folder_of(node);
-        let group = self
-            .control_plane
-            .ward
-            .folder()
-            .file_name()
-            .expect("a folder has a name");
-        let group = Path::new(group).join(name(node));
+    /// Where it does not become so.
+    pub async fn start_node(&self, node: u8) {
+        let began = now();
+        self.boot(node);
+        self.is_ready(node, &began).await;
+    }
+
+    fn boot(&self, node: u8) {
         let mut first = Command::new("unshare");
         first
             .args([
@@ -152,8 +154,8 @@ impl Cluster {
                 "--mount-proc",
             ])
             .args(["sh", "node.sh", &name(node)])
-            .arg(&folder)
-            .arg(&group)
+            .arg(self.folder_of(node))
+            .arg(self.group_of(node))
             .arg(self.network.node(node).to_string())
             .arg(self.network.host().to_string())
             .arg(kubernetes())
@@ -167,125 +169,30 @@ impl Cluster {
         self.network.plug(node, process);
     }
 
-    /// Waits until a node that was started is ready.
-    ///
-    /// # Panics
-    ///
-    /// Where it does not become so.
-    pub async fn node_is_ready(&self, node: u8) {
+    /// What it said before it was killed does not count.
+    async fn is_ready(&self, node: u8, since: &str) {
         let path = format!("/api/v1/nodes/{}", name(node));
         eventually_within(READY, &format!("{} is ready", name(node)), async || {
             self.control_plane.ward.must_run();
             let node = self.control_plane.api().get(&path).await.ok()?;
             let conditions = node["status"]["conditions"].as_array()?;
-            let is_ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
+            let is_ready = |condition: &Value| {
+                let said = condition["lastHeartbeatTime"].as_str();
+                condition["type"] == "Ready" && condition["status"] == "True" && said >= Some(since)
+            };
             conditions.iter().any(is_ready).then_some(())
         })
         .await;
     }
 
+    /// The node's control group, below the root.
+    fn group_of(&self, node: u8) -> PathBuf {
+        let cluster = self.control_plane.ward.folder().file_name();
+        Path::new(cluster.expect("a folder has a name")).join(name(node))
+    }
+
     fn folder_of(&self, node: u8) -> PathBuf {
         self.control_plane.ward.folder().join(name(node))
-    }
-
-    /// Writes what a node's programs read.
-    fn configure(&self, node: u8) {
-        let folder = self.folder_of(node);
-        let write = |file: &str, text: String| fs::write(folder.join(file), text).expect("a file can be written");
-        let pki = &self.control_plane.pki;
-        let server = self.control_plane.server();
-        policies::plugins(&folder.join("cni/plugins"), server, pki);
-        write("cni/10-pods.conflist", self.pod_network(node).to_string());
-        write("containerd.toml", self.containerd(&folder));
-        write("kubelet.json", self.kubelet(node, &folder).to_string());
-        write("kube-proxy.json", self.kube_proxy(&folder).to_string());
-        write("resolv.conf", String::new());
-
-        let address = self.network.node(node).to_string();
-        let user = format!("system:node:{}", name(node));
-        pki.write(&name(node), &user, Some("system:nodes"), &[&address]);
-        let kubelet = pki.issue(&user, Some("system:nodes"), &[]);
-        pki.kubeconfig(&folder.join("kubelet.kubeconfig"), server, &kubelet);
-        let proxy = pki.issue("system:kube-proxy", None, &[]);
-        pki.kubeconfig(&folder.join("kube-proxy.kubeconfig"), server, &proxy);
-    }
-
-    fn pod_network(&self, node: u8) -> Value {
-        json!({
-            "cniVersion": "0.4.0",
-            "name": "pods",
-            "plugins": [{
-                "type": "cable",
-                "ipam": {
-                    "type": "host-local",
-                    "dataDir": "/run/addresses",
-                    "ranges": [[{ "subnet": self.network.pods_on(node) }]],
-                    "routes": [{ "dst": "0.0.0.0/0" }],
-                },
-            }],
-        })
-    }
-
-    fn containerd(&self, folder: &Path) -> String {
-        format!(
-            r#"version = 2
-[plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "{busybox}"
-restrict_oom_score_adj = {restricted}
-[plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "{folder}/cni/plugins"
-conf_dir = "{folder}/cni"
-"#,
-            busybox = image::BUSYBOX,
-            restricted = !self.machine.may_lower_oom_score,
-            folder = folder.display(),
-        )
-    }
-
-    fn kubelet(&self, node: u8, folder: &Path) -> Value {
-        let pki = &self.control_plane.pki;
-        let group = folder.strip_prefix("/tmp").expect("wards are in /tmp");
-        json!({
-            "apiVersion": "kubelet.config.k8s.io/v1beta1",
-            "kind": "KubeletConfiguration",
-            "authentication": {
-                "anonymous": { "enabled": false },
-                "webhook": { "enabled": true },
-                "x509": { "clientCAFile": pki.path("ca.crt") },
-            },
-            "authorization": { "mode": "Webhook" },
-            "cgroupDriver": "cgroupfs",
-            "cgroupRoot": Path::new("/").join(group),
-            "clusterDNS": [self.network.service(dns::SERVICE)],
-            "clusterDomain": "cluster.local",
-            "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
-            // What waits for something that is about to come is tried again soon.
-            "crashLoopBackOff": { "maxContainerRestartPeriod": "2s" },
-            "evictionHard": { "memory.available": "100Mi" },
-            "failCgroupV1": false,
-            "failSwapOn": false,
-            "imageGCHighThresholdPercent": 100,
-            "makeIPTablesUtilChains": false,
-            "nodeLeaseDurationSeconds": 8,
-            "nodeStatusUpdateFrequency": "2s",
-            "oomScoreAdj": 0,
-            "resolvConf": folder.join("resolv.conf"),
-            "tlsCertFile": pki.path(&format!("{}.crt", name(node))),
-            "tlsPrivateKeyFile": pki.path(&format!("{}.key", name(node))),
-        })
-    }
-
-    fn kube_proxy(&self, folder: &Path) -> Value {
-        json!({
-            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
-            "kind": "KubeProxyConfiguration",
-            "clientConnection": { "kubeconfig": folder.join("kube-proxy.kubeconfig") },
-            "clusterCIDR": self.network.pods(),
-            // The machine's own limits stay as they are.
-            "conntrack": { "maxPerCore": 0, "tcpCloseWaitTimeout": "0s", "tcpEstablishedTimeout": "0s" },
-            "mode": "nftables",
-            "oomScoreAdj": 0,
-        })
     }
 }
 

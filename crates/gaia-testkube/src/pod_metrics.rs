@@ -136,8 +136,11 @@ async fn pods(
     let metrics: Vec<Value> = items(&list)
         .filter_map(|pod| {
             let name = pod["metadata"]["name"].as_str()?;
-            let is_named = |(of, begins): &(String, String)| *of == namespace && name.starts_with(begins);
-            let millicores = usage.iter().find(|(key, _)| is_named(key))?.1;
+            // `chat-worker-` says more than `chat-`.
+            let named = usage
+                .iter()
+                .filter(|((of, begins), _)| *of == namespace && name.starts_with(begins));
+            let (_, millicores) = named.max_by_key(|((_, begins), _)| begins.len())?;
             Some(metrics_of(pod, *millicores))
         })
         .collect();

@@ -20,8 +20,7 @@ async fn pods_of_a_node_that_is_killed_move_and_may_come_back_with_it() {
     })
     .await;
 
-    cluster.start_node(0);
-    cluster.node_is_ready(0).await;
+    cluster.start_node(0).await;
     has_ready(control_plane, &namespace, "web", 2).await;
     for pod in pods_of(control_plane, &namespace, "web").await {
         let path = format!(

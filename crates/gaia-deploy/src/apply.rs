@@ -1,18 +1,18 @@
 //! Carrying out exactly a plan, step by step, so that any step may be killed and run again.
 
 mod ending;
+mod held;
 mod journal;
 mod lock;
 mod work;
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use gaia_kubernetes::Kind;
 use gaia_names::{ClusterName, Target};
 use serde::Serialize;
 
 pub use self::lock::tidy;
-use self::{ending::Ending, journal::Journal, lock::ClusterLock, work::Work};
+use self::{ending::Ending, held::Held, journal::Journal, lock::ClusterLock, work::Work};
 use crate::{
     Blueprint, ClusterFolder, DeployError, Home, Plan, StepId,
     error::with_cause,
@@ -20,7 +20,6 @@ use crate::{
     record::{Life, Record},
     targets::{
         compose, kubernetes,
-        kubernetes::inventory::{Inventory, Lease},
         local::{place::Place, running},
     },
 };
@@ -120,8 +119,8 @@ pub async fn apply(
         Place::paths(folder.path()).check()?;
     }
     let _lock = ClusterLock::take(home, &plan.cluster, &options.command)?;
-    let held = Held::take(home, &plan.cluster, blueprint.target, &options.command).await?;
-    let outcome = carry_out(home, plan, blueprint, options, held.as_ref()).await;
+    let mut held = Held::take(home, &plan.cluster, blueprint.target, &options.command).await?;
+    let outcome = carry_out(home, plan, blueprint, options, held.as_mut()).await;
     if let Some(held) = held {
         held.give_back().await;
     }
@@ -133,10 +132,10 @@ async fn carry_out(
     plan: &Plan,
     blueprint: &Blueprint,
     options: ApplyOptions<'_>,
-    held: Option<&Held>,
+    mut held: Option<&mut Held>,
 ) -> Result<Applied, DeployError> {
     let folder = home.cluster(&plan.cluster);
-    let found = match held {
+    let found = match &held {
         Some(held) => held.inventory.record().await?,
         None => Record::read(&folder)?,
     };
@@ -149,7 +148,7 @@ async fn carry_out(
     if plan.is_empty() {
         return Ok(applied(Vec::new()));
     }
-    let record = match held {
+    let record = match &held {
         Some(held) => {
             home.point_to(&held.inventory)?;
             begun(found, blueprint)
@@ -158,7 +157,7 @@ async fn carry_out(
     };
     let mut journal = Journal::new(options.on_event, options.command, plan.steps.len());
     let how = (options.program, options.first_gateway_port);
-    let inventory = held.map(|held| held.inventory.clone());
+    let inventory = held.as_ref().map(|held| held.inventory.clone());
     let mut work = Work::of(home, &folder, blueprint, (record, inventory), &how).await?;
     work.keep().await?;
     for (index, step) in plan.steps.iter().enumerate() {
@@ -168,6 +167,9 @@ async fn carry_out(
         match work.carry_out(step).await {
             Ok(made) => {
                 journal.after(step);
+                if let Some(held) = &mut held {
+                    held.follow(plan, work.has_namespace()).await?;
+                }
                 work.record().note(step, made);
                 work.keep().await?;
                 journal.end(step);
@@ -181,43 +183,6 @@ async fn carry_out(
     work.record().applied = Some(blueprint.clone());
     work.keep().await?;
     Ok(applied(journal.done()))
-}
-
-/// The lease on a cluster in its namespace, where it is there.
-struct Held {
-    inventory: Inventory,
-    lease: Option<Lease>,
-}
-
-impl Held {
-    async fn take(
-        home: &Home,
-        cluster: &ClusterName,
-        target: Target,
-        command: &str,
-    ) -> Result<Option<Self>, DeployError> {
-        if target != Target::Kubernetes {
-            return Ok(None);
-        }
-        let inventory = home.inventory(cluster).await?;
-        let namespace = inventory
-            .kubernetes
-            .get(Kind::NAMESPACE, "", &inventory.namespace())
-            .await?;
-        // Without a namespace there is nothing to hold yet; in one that is being deleted nothing can be made.
-        let is_there = namespace.is_some_and(|namespace| namespace["metadata"]["deletionTimestamp"].is_null());
-        let lease = match is_there {
-            true => Some(inventory.lock(command).await?),
-            false => None,
-        };
-        Ok(Some(Self { inventory, lease }))
-    }
-
-    async fn give_back(self) {
-        if let Some(lease) = self.lease {
-            self.inventory.unlock(lease).await;
-        }
-    }
 }
 
 fn refuse_stale(plan: &Plan, found: Option<&Record>) -> Result<(), DeployError> {
@@ -283,6 +248,17 @@ pub async fn destroy(home: &Home, plan: &Plan, options: ApplyOptions<'_>) -> Res
         return Err(DeployError::OtherBlueprint);
     }
     let lock = ClusterLock::take(home, &plan.cluster, &options.command)?;
+    let held = Held::take(home, &plan.cluster, home.target_of(&plan.cluster)?, &options.command).await?;
+    let outcome = end(home, plan, options).await;
+    if let Some(held) = held {
+        held.give_back().await;
+    }
+    let done = outcome?;
+    lock.remove();
+    Ok(done)
+}
+
+async fn end(home: &Home, plan: &Plan, options: ApplyOptions<'_>) -> Result<Applied, DeployError> {
     let ending = Ending::of(home, &plan.cluster).await?;
     // A record that cannot be read must not keep the cluster from being destroyed.
     let mut record = ending.record().await;
@@ -309,7 +285,6 @@ pub async fn destroy(home: &Home, plan: &Plan, options: ApplyOptions<'_>) -> Res
         record = ending.record().await;
         journal.end(step);
     }
-    lock.remove();
     Ok(Applied {
         cluster: plan.cluster.clone(),
         generation: 0,
@@ -331,6 +306,15 @@ pub async fn stop(home: &Home, cluster: &ClusterName, options: ApplyOptions<'_>)
         });
     }
     let _lock = ClusterLock::take(home, cluster, &options.command)?;
+    let held = Held::take(home, cluster, home.target_of(cluster)?, &options.command).await?;
+    let outcome = stop_all(&ending).await;
+    if let Some(held) = held {
+        held.give_back().await;
+    }
+    outcome
+}
+
+async fn stop_all(ending: &Ending) -> Result<(), DeployError> {
     if let Some(mut record) = ending.read().await?
         && record.life == Life::Up
     {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gaia_names::{ClusterName, GameId, Secret, Service, Store, Target};
 use gaia_protocol::{bundle::Bundle, settings::InferenceAccess};
-use gaia_spec::{Autoscaler, Game, Images, Size, Sizing};
+use gaia_spec::{Autoscaler, Entrance, Game, Images, OffHours, Size, Sizing};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -30,6 +30,12 @@ pub struct Needs {
     pub stores: BTreeMap<Store, Sizing>,
     /// Whether and how the number of replicas follows the load.
     pub autoscaler: Option<Autoscaler>,
+    /// When nothing but the stores runs.
+    #[serde(default)]
+    pub off_hours: Option<OffHours>,
+    /// How players of each game come in from outside of its Kubernetes.
+    #[serde(default)]
+    pub entrances: BTreeMap<GameId, Entrance>,
 }
 
 impl Needs {
@@ -43,6 +49,8 @@ impl Needs {
             services: size.services(),
             stores: size.stores(),
             autoscaler: None,
+            off_hours: None,
+            entrances: BTreeMap::new(),
         }
     }
 
@@ -56,6 +64,31 @@ impl Needs {
             services: game.services.clone(),
             stores: game.stores.clone(),
             autoscaler: game.autoscaler,
+            off_hours: game.off_hours.clone(),
+            entrances: game
+                .entrance
+                .clone()
+                .map(|own| (game.id.clone(), own))
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// Those of a cluster for games with these needs and others: what the larger ones are, all ways in, and off-hours
+    /// only where all have the same.
+    #[must_use]
+    pub fn with(mut self, mut other: Self) -> Self {
+        let off_hours = self
+            .off_hours
+            .take()
+            .filter(|hours| other.off_hours.as_ref() == Some(hours));
+        let mut entrances = std::mem::take(&mut self.entrances);
+        entrances.append(&mut other.entrances);
+        let larger = if self.size >= other.size { self } else { other };
+        Self {
+            off_hours,
+            entrances,
+            ..larger
         }
     }
 }

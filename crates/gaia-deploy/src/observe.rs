@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use gaia_kubernetes::Forward;
+use gaia_kubernetes::{Forward, Kind};
 use gaia_names::{ClusterName, GameId, Service, Store, Target};
 use gaia_protocol::chat::BundleInUse;
 use tokio::task::JoinSet;
@@ -49,6 +49,8 @@ pub struct Observed {
     pub(crate) target: Target,
     /// The objects of its namespace, on Kubernetes.
     pub(crate) objects: BTreeMap<StepId, Live>,
+    /// The kinds that not every Kubernetes has, and the one that it is in has.
+    pub(crate) known: BTreeSet<Kind>,
     /// Whether its namespace is being deleted.
     pub(crate) is_ending: bool,
     /// A gateway that runs, and how it is reached.
@@ -181,6 +183,7 @@ pub async fn observe(home: &Home, cluster: &ClusterName) -> Result<Observed, Dep
         is_there: folder.path().exists(),
         target,
         objects: BTreeMap::new(),
+        known: BTreeSet::new(),
         is_ending: false,
         gateway: None,
         supervisor: None,
@@ -219,9 +222,10 @@ impl Observed {
 
     async fn look_at_namespace(&mut self, inventory: &Inventory) -> Result<(), DeployError> {
         let found = Found::look(inventory).await?;
-        self.is_there = found.namespace.is_some();
+        // What this machine knows of it is made before the namespace and goes after it.
+        self.is_there |= found.namespace.is_some();
         self.is_ending = found.is_ending();
-        if self.is_there {
+        if found.namespace.is_some() {
             self.record = inventory
                 .record()
                 .await
@@ -234,6 +238,7 @@ impl Observed {
         self.processes = found.processes();
         self.gateway = found.gateway(&inventory.kubernetes, &inventory.namespace());
         self.objects = found.objects;
+        self.known = found.known;
         Ok(())
     }
 

@@ -72,6 +72,7 @@ pub fn render(observed: &Observed, blueprint: &Blueprint) -> Result<Vec<Rendered
                 blueprint,
                 secrets: &secrets,
                 ports: &ports,
+                known: &observed.known,
             };
             let all = objects::all(&input).ok_or(DeployError::OtherBlueprint)?;
             let mut files = Vec::new();

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::{
-    DeployError, Home, Observed,
+    DeployError, Home, Observed, ObservedProcess,
     containers::parts::Role,
     observe,
     record::{Intent, Life, Record},
     targets::{
         compose::{engine::Engine, render::project},
-        kubernetes::objects,
+        kubernetes::{entrance, objects, observing, off_hours},
     },
 };
 
@@ -29,6 +29,8 @@ pub enum ClusterState {
     Degraded,
     /// It was stopped and keeps its data.
     Stopped,
+    /// It is off-hours: its stores run, and the clock brings back the rest.
+    Closed,
     /// An apply or destroy ended in the middle; `gaia up` or `gaia destroy` goes on with it.
     Unfinished,
 }
@@ -126,6 +128,7 @@ impl fmt::Display for ClusterState {
             Self::Running => "running",
             Self::Degraded => "degraded",
             Self::Stopped => "stopped",
+            Self::Closed => "closed",
             Self::Unfinished => "unfinished",
         })
     }
@@ -231,18 +234,37 @@ fn judge(observed: &Observed, processes: &[ProcessStatus], is_watched: Option<bo
     if is_watched == Some(false) {
         why.push("its supervisor does not run, so nothing that dies is started again; `gaia up` starts it".to_owned());
     }
+    // Pods that are to end are not missed; what is missing, is.
+    let is_on_kubernetes = observed.target() == Target::Kubernetes;
     let unwell = processes
         .iter()
+        .filter(|process| process.is_desired || !is_on_kubernetes)
         .filter_map(|process| Some(format!("{}: {}", process.name, process.why.as_ref()?)));
     why.extend(unwell);
+    why.extend(observing::short(&observed.objects));
     (
-        if why.is_empty() {
-            ClusterState::Running
-        } else {
-            ClusterState::Degraded
+        match (why.is_empty(), closed_until(observed)) {
+            (true, Some(until)) => {
+                why.push(until);
+                ClusterState::Closed
+            }
+            (true, None) => ClusterState::Running,
+            (false, _) => ClusterState::Degraded,
         },
         why,
     )
+}
+
+/// When a game that the off-hours have closed is to open.
+fn closed_until(observed: &Observed) -> Option<String> {
+    let hours = observed.applied()?.needs.off_hours.as_ref()?;
+    let told = || format!("it is off-hours: it opens at {} ({})", hours.until, hours.timezone);
+    is_closed(observed).then(told)
+}
+
+fn is_closed(observed: &Observed) -> bool {
+    let applied = observed.applied();
+    applied.is_some_and(|blueprint| off_hours::is_closed(blueprint, &observed.objects))
 }
 
 fn unfinished(record: &Record) -> String {
@@ -301,6 +323,12 @@ fn gateway_url(observed: &Observed, record: &Record, game: &GameId) -> Option<St
     Some(match observed.target() {
         Target::Local | Target::Compose => format!("http://127.0.0.1:{port}"),
         Target::Kubernetes => {
+            let entrance = observed
+                .applied()
+                .and_then(|blueprint| blueprint.needs.entrances.get(game));
+            if let Some(entrance) = entrance {
+                return Some(entrance::url(entrance));
+            }
             let host = format!("{}.{}.svc", Service::Gateway, objects::namespace(&observed.cluster));
             match objects::port_for_players(&record.ports, game) {
                 objects::PLAYERS => format!("http://{host}"),
@@ -311,14 +339,19 @@ fn gateway_url(observed: &Observed, record: &Record, game: &GameId) -> Option<St
 }
 
 fn processes(observed: &Observed) -> Vec<ProcessStatus> {
-    let is_desired = observed.is_meant_to_run();
+    let is_closed = is_closed(observed);
+    let is_store = |name: &str| Store::ALL.iter().any(|store| name.starts_with(store.as_str()));
+    let is_desired = |name: &str, process: &ObservedProcess| {
+        let is_leaving = matches!(&process.readiness, Err(why) if why == observing::ENDING);
+        observed.is_meant_to_run() && !is_leaving && (!is_closed || is_store(name))
+    };
     let mut all: Vec<ProcessStatus> = observed
         .processes
         .iter()
         .filter(|(name, process)| !(name.as_str() == Role::Setup.name() && process.readiness.is_ok()))
         .map(|(name, process)| ProcessStatus {
             name: name.clone(),
-            is_desired,
+            is_desired: is_desired(name, process),
             is_running: process.is_running(),
             is_ready: process.is_running() && process.readiness.is_ok(),
             why: process.readiness.clone().err(),

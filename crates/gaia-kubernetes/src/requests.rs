@@ -1,6 +1,6 @@
 //! Requests to the API server and how it refuses.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -128,15 +128,31 @@ impl Kubernetes {
             ..KubeConfigOptions::default()
         };
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-        let mut config = config.map_err(|fault| failed(&fault))?;
+        let config = config.map_err(|fault| failed(&fault))?;
+        Self::from_config(config, &name.unwrap_or_default())
+    }
+
+    /// The API server of the cluster that this pod is in, as the pod's service account, and the pod's namespace.
+    ///
+    /// # Errors
+    ///
+    /// If this is no pod, or it has no account.
+    pub fn within() -> Result<(Self, String), Fault> {
+        let failed = |fault: &dyn std::error::Error| Fault::Config(chain(fault));
+        let config = Config::incluster().map_err(|fault| failed(&fault))?;
+        let namespace = config.default_namespace.clone();
+        Ok((Self::from_config(config, "within")?, namespace))
+    }
+
+    fn from_config(mut config: Config, context: &str) -> Result<Self, Fault> {
         config.connect_timeout = Some(Duration::from_secs(5));
         let server = config.cluster_url.to_string();
         // The program has two providers of cryptography linked in; this one was chosen.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let client = Client::try_from(config).map_err(|fault| failed(&fault))?;
+        let client = Client::try_from(config).map_err(|fault| Fault::Config(chain(&fault)))?;
         Ok(Self {
             client,
-            context: name.unwrap_or_default(),
+            context: context.to_owned(),
             server: server.trim_end_matches('/').to_owned(),
         })
     }
@@ -153,24 +169,20 @@ impl Kubernetes {
         Ok(answer["gitVersion"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// Whether the server knows a kind.
+    /// Those of the given kinds whose API the server has: some come with what is installed in it.
     ///
     /// # Errors
     ///
     /// If it does not answer.
-    pub async fn knows(&self, kind: Kind) -> Result<bool, Fault> {
-        let path = match kind.group() {
-            "" => format!("/api/{}", kind.api_version),
-            _ => format!("/apis/{}", kind.api_version),
-        };
-        match self.send("ask for a kind", Method::GET, &path, None, "").await {
-            Ok((_, list, _)) => {
-                let resources = list["resources"].as_array().into_iter().flatten();
-                Ok(resources.into_iter().any(|one| one["name"] == kind.plural))
-            }
-            Err(fault) if fault.status() == Some(404) => Ok(false),
-            Err(fault) => Err(fault),
-        }
+    pub async fn knows(&self, kinds: &[Kind]) -> Result<BTreeSet<Kind>, Fault> {
+        let (_, list, _) = self
+            .send("ask what the server knows", Method::GET, "/apis", None, "")
+            .await?;
+        let groups = list["groups"].as_array().into_iter().flatten();
+        let versions = groups.flat_map(|group| group["versions"].as_array().into_iter().flatten());
+        let known: BTreeSet<&str> = versions.filter_map(|one| one["groupVersion"].as_str()).collect();
+        let is_known = |kind: &&Kind| kind.group().is_empty() || known.contains(kind.api_version);
+        Ok(kinds.iter().filter(is_known).copied().collect())
     }
 
     /// Whether this user may do something in a namespace, or everywhere.

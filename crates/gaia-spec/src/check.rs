@@ -78,6 +78,8 @@ fn game(id: GameId, config: Config, personas: Vec<Persona>) -> Game {
         services: config.services,
         stores: config.stores,
         autoscaler: config.autoscaler,
+        off_hours: config.off_hours,
+        entrance: config.entrance,
     }
 }
 

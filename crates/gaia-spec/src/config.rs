@@ -10,7 +10,7 @@ use gaia_protocol::bundle::{Budget, Provider, Rates};
 use crate::{
     fault::{Findings, Place, shown},
     fields::{Fields, Item, Value},
-    game::{Autoscaler, Images, Route, Size, Sizing, ToolServer},
+    game::{Autoscaler, Entrance, Images, OffHours, Route, Size, Sizing, Through, ToolServer},
     prices,
     walk::unbuilt,
 };
@@ -37,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) services: BTreeMap<Service, Sizing>,
     pub(crate) stores: BTreeMap<Store, Sizing>,
     pub(crate) autoscaler: Option<Autoscaler>,
+    pub(crate) off_hours: Option<OffHours>,
+    pub(crate) entrance: Option<Entrance>,
 }
 
 /// Puts the keys together. What they say is good one by one; what does not go together is reported here.
@@ -73,7 +75,50 @@ pub(crate) fn read(fields: &Fields, findings: &mut Findings) -> Config {
         services: sized(size.services(), fields),
         stores: sized(size.stores(), fields),
         autoscaler,
+        off_hours: off_hours(infrastructure, findings),
+        entrance: entrance(infrastructure.map("entrance")),
     }
+}
+
+fn off_hours(infrastructure: &Fields, findings: &mut Findings) -> Option<OffHours> {
+    let item = infrastructure.get("off_hours")?;
+    let keys = item.fields();
+    let off_hours = OffHours {
+        from: keys.text("from")?,
+        until: keys.text("until")?,
+        timezone: keys.text("timezone")?,
+    };
+    if off_hours.from == off_hours.until {
+        let message = format!(
+            "a game that closes and opens at {} is never there, or always",
+            off_hours.from
+        );
+        findings
+            .error(item.place, message)
+            .helping("give two times, or leave `off_hours` out");
+    }
+    Some(off_hours)
+}
+
+fn entrance(keys: &Fields) -> Option<Entrance> {
+    let through = match keys.get("gateway").map(Item::fields) {
+        Some(gateway) => Through::Gateway {
+            name: gateway.text("name")?,
+            namespace: gateway.text("namespace")?,
+            listener: gateway.text("listener"),
+        },
+        None => {
+            let ingress = keys.map("ingress");
+            Through::Ingress {
+                class: ingress.text("class")?,
+                tls_secret: ingress.text("tls_secret"),
+            }
+        }
+    };
+    Some(Entrance {
+        hostname: keys.text("hostname")?,
+        through,
+    })
 }
 
 fn images(fields: &Fields) -> Images {

@@ -114,6 +114,52 @@ pub struct Game {
     pub stores: BTreeMap<Store, Sizing>,
     /// Whether and how the number of replicas follows the load.
     pub autoscaler: Option<Autoscaler>,
+    /// When nothing but the stores runs.
+    pub off_hours: Option<OffHours>,
+    /// How players come in from outside of its Kubernetes.
+    pub entrance: Option<Entrance>,
+}
+
+/// A part of each day at which a game is closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffHours {
+    /// When it closes: `23:30`.
+    pub from: String,
+    /// When it opens: `06:30`.
+    pub until: String,
+    /// Where it is that time, as the IANA database calls it.
+    pub timezone: String,
+}
+
+/// How players come in from outside of a game's Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entrance {
+    /// The name at which they find the game.
+    pub hostname: String,
+    /// What takes them in.
+    pub through: Through,
+}
+
+/// What takes players in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Through {
+    /// A Gateway of the Gateway API.
+    Gateway {
+        /// Its name.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+        /// One of its listeners; all that take the hostname if none is named.
+        listener: Option<String>,
+    },
+    /// An ingress controller.
+    Ingress {
+        /// Its class.
+        class: String,
+        /// The secret that holds the certificate.
+        tls_secret: Option<String>,
+    },
 }
 
 /// Container images in place of the usual ones.

@@ -25,8 +25,8 @@ mod yaml;
 pub use check::check_folder;
 pub use fault::{Fault, Faults, Severity};
 pub use game::{
-    Autoscaler, Checked, Game, Images, KeyReference, OAuth, Reference, Replicas, Resources, Route, Setting, Size,
-    Sizing, ToolSecretReference, ToolServer, Transport,
+    Autoscaler, Checked, Entrance, Game, Images, KeyReference, OAuth, OffHours, Reference, Replicas, Resources, Route,
+    Setting, Size, Sizing, Through, ToolSecretReference, ToolServer, Transport,
 };
 pub use sample::{explain_config, explain_persona};
 pub use schema::{config_schema, persona_schema};

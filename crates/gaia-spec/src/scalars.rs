@@ -50,6 +50,10 @@ pub(crate) fn read(kind: &Kind, text: &str, is_plain: bool) -> Result<Value, Ref
         Kind::ToolName => named(text, is_tool_name(text)),
         Kind::Variable => named(text, is_variable(text)),
         Kind::Path => path(text).map(Value::Text),
+        Kind::TimeOfDay => named(text, is_time_of_day(text)),
+        Kind::TimeZone => named(text, text.parse::<chrono_tz::Tz>().is_ok()),
+        Kind::Hostname => named(text, is_hostname(text)),
+        Kind::ObjectName => named(text, is_object_name(text)),
         Kind::Switch => switch(text, is_plain),
         Kind::Number { least, most } => number(whole(text), *least, *most),
         Kind::Duration { least_ms, most_ms } => duration(text, *least_ms, *most_ms).map(Value::Number),
@@ -67,6 +71,33 @@ pub(crate) fn read(kind: &Kind, text: &str, is_plain: bool) -> Result<Value, Ref
         },
         Kind::List { .. } | Kind::Map(_) | Kind::Named { .. } | Kind::Either(..) => Err(Refusal::Kind),
     }
+}
+
+fn is_time_of_day(text: &str) -> bool {
+    // Chrono also reads a time without the leading zero.
+    text.len() == 5 && chrono::NaiveTime::parse_from_str(text, "%H:%M").is_ok()
+}
+
+/// A name as RFC 1123 has it, with at least one dot: an address would be taken for one without.
+fn is_hostname(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(is_inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= 253 && text.contains('.') && text.split('.').all(is_label) && !is_number(last)
+}
+
+/// A DNS subdomain, which is what most objects of Kubernetes are called by.
+fn is_object_name(text: &str) -> bool {
+    let is_end = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let ends = bytes.first().is_some_and(is_end) && bytes.last().is_some_and(is_end);
+    ends && bytes.len() <= 253 && bytes.iter().all(|byte| is_end(byte) || matches!(byte, b'-' | b'.'))
 }
 
 /// A text on one line: line ends of a block become spaces.

@@ -62,6 +62,14 @@ pub(crate) enum Kind {
     Variable,
     /// The absolute path of a file or folder.
     Path,
+    /// `23:30`.
+    TimeOfDay,
+    /// A name of the IANA time zone database: `Europe/Berlin`.
+    TimeZone,
+    /// The name of a host in the DNS: `play.example.org`.
+    Hostname,
+    /// The name of an object of Kubernetes.
+    ObjectName,
     /// `true` or `false`.
     Switch,
     Number {
@@ -218,6 +226,10 @@ impl Kind {
             Self::ToolName => "a tool's name of at most 64 letters, digits, `_`, `-` and `.`".to_owned(),
             Self::Variable => "the name of a variable: letters, digits and `_`, no digit first".to_owned(),
             Self::Path => "an absolute path such as /srv/data".to_owned(),
+            Self::TimeOfDay => "a time of day from \"00:00\" to \"23:59\"".to_owned(),
+            Self::TimeZone => "a time zone of the IANA database such as Europe/Berlin or UTC".to_owned(),
+            Self::Hostname => "a name in the DNS such as play.example.org, in small letters".to_owned(),
+            Self::ObjectName => "the name of an object of Kubernetes: small letters, digits, `-` and `.`".to_owned(),
             Self::Switch => "true or false".to_owned(),
             Self::Number { least, most } => format!("a whole number from {least} to {most}"),
             Self::Duration { least_ms, most_ms } => {

@@ -30,4 +30,5 @@ pub use cluster::Cluster;
 pub use control_plane::ControlPlane;
 pub use image::{BUSYBOX, pack_image};
 pub use pod_metrics::PodMetrics;
+pub use programs::extra_definitions;
 pub use wait::{eventually, eventually_within};

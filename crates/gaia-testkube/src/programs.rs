@@ -25,6 +25,20 @@ pub(crate) fn felix() -> &'static Path {
     BUILT.get_or_init(|| built("felix").join("calico-felix"))
 }
 
+/// What has the API server know kinds of the Gateway API and of KEDA, as files: see `tools/definitions`.
+///
+/// # Panics
+///
+/// Where they cannot be had.
+#[must_use]
+pub fn extra_definitions() -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(built("definitions")).expect("a folder");
+    let files = folder.map(|entry| entry.expect("a file").path());
+    files
+        .filter(|file| file.extension().is_some_and(|end| end == "yaml"))
+        .collect()
+}
+
 /// Builds a tool where that has not been done.
 fn built(tool: &str) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/tool");

@@ -69,10 +69,9 @@ pub(crate) fn read(shape: &Shape) -> anyhow::Result<Wanted> {
         let checked = check(folder)?;
         warnings.extend(checked.warnings.iter().map(told));
         let own = Needs::of(&checked.game);
-        // Several games share what the largest of them needs.
         needs = Some(match needs.take() {
-            Some(before) if before.size >= own.size => before,
-            _ => own,
+            Some(before) => before.with(own),
+            None => own,
         });
         let route_keys = keys(&checked.key_references(), &mut warnings);
         games.push(GameInput {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use gaia_names::ClusterName;
+use gaia_names::{ClusterName, InstanceId};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,16 @@ impl ClusterLock {
     pub(crate) fn remove(self) {
         // One that stays is empty of meaning and is used again.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Which home this is among all on all machines, for as long as this machine runs.
+pub(crate) fn identity(home: &Home) -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    match fs::metadata(home.path()) {
+        Ok(folder) if !boot.is_empty() => format!("{}-{}-{}", boot.trim(), folder.dev(), folder.ino()),
+        // One that is nobody's: a lease of an earlier command is then waited for.
+        _ => InstanceId::fresh().to_string(),
     }
 }
 

@@ -56,6 +56,11 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Whether there is a namespace that the lease can lie in.
+    pub(super) fn has_namespace(&self) -> bool {
+        matches!(self, Self::Kubernetes(work) if work.has_namespace)
+    }
+
     pub(super) async fn carry_out(&mut self, step: &Step) -> Result<Made, DeployError> {
         match self {
             Self::Local(_, work) => work.carry_out(step).await,

@@ -51,6 +51,7 @@ fn nothing() -> Observed {
         target: Target::Local,
         gateway: None,
         objects: BTreeMap::new(),
+        known: BTreeSet::new(),
         is_ending: false,
         supervisor: None,
         processes: BTreeMap::new(),

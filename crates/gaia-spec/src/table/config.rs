@@ -262,6 +262,71 @@ const INFRASTRUCTURE: &[Key] = &[
         "Container images in place of the usual ones, where the game runs in containers.",
     )
     .said("those that this version of Gaia was tested with"),
+    Key::new(
+        "off_hours",
+        Kind::Map(OFF_HOURS),
+        "Each day from one time until another, nothing but the stores runs, and players find nobody. On Kubernetes.",
+    )
+    .said("the game is always there"),
+    Key::new(
+        "entrance",
+        Kind::Map(ENTRANCE),
+        "How players reach the game from outside of its Kubernetes: through a Gateway, or an ingress controller, that is \
+         there already.",
+    )
+    .said("only from within, and by `gaia play`"),
+];
+
+const OFF_HOURS: &[Key] = &[
+    Key::new("from", Kind::TimeOfDay, "When the game closes.")
+        .required()
+        .example("\"23:30\""),
+    Key::new("until", Kind::TimeOfDay, "When it opens again.")
+        .required()
+        .example("\"06:30\""),
+    Key::new("timezone", Kind::TimeZone, "Where it is that time.")
+        .default("UTC")
+        .example("Europe/Berlin"),
+];
+
+const ENTRANCE: &[Key] = &[
+    Key::new("hostname", Kind::Hostname, "The name at which players find the game.")
+        .required()
+        .example("play.example.org"),
+    Key::new(
+        "gateway",
+        Kind::Map(GATEWAY),
+        "The Gateway (Gateway API) that takes players in. It must allow routes from the game's namespace.",
+    ),
+    Key::new(
+        "ingress",
+        Kind::Map(INGRESS),
+        "An ingress controller, where there is no Gateway.",
+    )
+    .instead_of("gateway"),
+];
+
+const GATEWAY: &[Key] = &[
+    Key::new("name", Kind::ObjectName, "The Gateway's name.")
+        .required()
+        .example("public"),
+    Key::new("namespace", Kind::ObjectName, "Its namespace.")
+        .required()
+        .example("gateways"),
+    Key::new("listener", Kind::ObjectName, "The one of its listeners that is meant.")
+        .said("all that take the hostname"),
+];
+
+const INGRESS: &[Key] = &[
+    Key::new("class", Kind::ObjectName, "The class of the controller.")
+        .required()
+        .example("traefik"),
+    Key::new(
+        "tls_secret",
+        Kind::ObjectName,
+        "The secret in the game's namespace that holds the certificate; whoever makes certificates there makes it.",
+    )
+    .said("players come in without TLS, unless the controller adds it"),
 ];
 
 const fn image(name: &'static str, doc: &'static str, example: &'static str) -> Key {

@@ -216,6 +216,16 @@ fn the_autoscaler_has_a_range_and_a_share() {
 }
 
 #[test]
+fn off_hours_and_ways_in_are_whole_and_exist() {
+    let config = "infrastructure:\n  off_hours: {from: \"24:00\", until: \"6:30\", timezone: Europe/Atlantis}\n  \
+                  entrance:\n    hostname: 10.0.0.1\n    gateway: {name: Public}\n    ingress: {class: traefik}\n";
+    assert_snapshot!(errors(config));
+    let never =
+        "infrastructure:\n  off_hours: {from: \"06:00\", until: \"06:00\"}\n  entrance: {hostname: a.example}\n";
+    assert_snapshot!(errors(never));
+}
+
+#[test]
 fn the_same_thing_twice_in_a_list_is_refused() {
     let config = "\
 services:

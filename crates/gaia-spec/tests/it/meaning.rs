@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gaia_protocol::bundle::{Bundle, Intent, Persona, ToolKind, ToolSetting, ToolTransport, reserved};
-use gaia_spec::{KeyReference, Reference, Transport, new_game, starter_persona};
+use gaia_spec::{KeyReference, OffHours, Reference, Through, Transport, new_game, starter_persona};
 
 use crate::Folder;
 
@@ -344,4 +344,20 @@ fn a_bundle_survives_its_json() {
 fn checking_twice_gives_the_same_bundle() {
     let folder = Folder::with_persona("You are Mara.");
     assert_eq!(folder.checked().bundle(), folder.checked().bundle());
+}
+
+#[test]
+fn a_game_says_when_it_closes_and_how_players_come_in() {
+    let config = "infrastructure:\n  off_hours: {from: \"23:30\", until: \"06:30\"}\n  entrance: {hostname: \
+                  play.example.org, ingress: {class: traefik}}\n";
+    let game = Folder::with_config(config).checked().game;
+    let hours = OffHours {
+        from: "23:30".to_owned(),
+        until: "06:30".to_owned(),
+        timezone: "UTC".to_owned(),
+    };
+    assert_eq!(game.off_hours, Some(hours));
+    let entrance = game.entrance.unwrap();
+    assert_eq!(entrance.hostname, "play.example.org");
+    assert!(matches!(entrance.through, Through::Ingress { class, tls_secret: None } if class == "traefik"));
 }

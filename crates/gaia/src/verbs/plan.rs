@@ -32,6 +32,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut warnings = wanted.warnings.clone();
     let (blueprint, plan) = draw_up(&observed, wanted)?;
     warnings.extend(missing_images(&blueprint).await?);
+    warnings.extend(gaia_deploy::missing_kinds(&observed, &blueprint));
     for warning in &warnings {
         output.warn(warning);
     }

@@ -63,6 +63,11 @@ enum Role {
     /// Waits for the stores of a cluster in containers and makes them ready for its services. Doing it again changes nothing.
     #[command(verbatim_doc_comment)]
     Setup(ServiceArguments),
+    /// Closes or opens a game from within its namespace on Kubernetes, and ends
+    ///
+    /// Gives each part its number of instances, in the order given, and waits for those that end.
+    #[command(verbatim_doc_comment)]
+    OffHours(OffHoursArguments),
     /// Watches over the processes of one cluster on this machine
     ///
     /// Starts what should run, restarts what dies, and adopts what it finds running.
@@ -81,6 +86,20 @@ struct ServiceArguments {
     /// A JSON file with addresses and credentials, not readable by others
     #[arg(long, value_name = "FILE")]
     settings: PathBuf,
+}
+
+#[derive(Args, Debug)]
+struct OffHoursArguments {
+    /// A part and how many of it are to run: chat=0
+    #[arg(required = true, value_name = "PART=N", value_parser = part_and_count)]
+    counts: Vec<(String, u32)>,
+}
+
+fn part_and_count(text: &str) -> Result<(String, u32), String> {
+    let parsed = text
+        .split_once('=')
+        .and_then(|(part, count)| Some((part.to_owned(), count.parse().ok()?)));
+    parsed.ok_or_else(|| "give a part and a number: chat=0".to_owned())
 }
 
 #[derive(Args, Debug)]
@@ -112,6 +131,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Role::Auth(arguments) => service(gaia_auth::main(&arguments.settings)),
         Role::Chat(arguments) => service(gaia_chat::main(&arguments.settings)),
         Role::Setup(arguments) => told(one_thread(set_up(&arguments.settings))),
+        Role::OffHours(arguments) => told(one_thread(off_hours(&arguments.counts))),
         Role::Supervisor(arguments) => told(one_thread(supervise(&arguments.cluster))),
         Role::Inference(arguments) => told(one_thread(inference(arguments))),
     }
@@ -181,6 +201,11 @@ async fn keep_up(inference: &Inference) -> Infallible {
 async fn set_up(settings: &Path) -> anyhow::Result<()> {
     log::start()?;
     Ok(gaia_deploy::set_up(settings).await?)
+}
+
+async fn off_hours(counts: &[(String, u32)]) -> anyhow::Result<()> {
+    log::start()?;
+    Ok(gaia_deploy::scale_from_within(counts).await?)
 }
 
 async fn inference(arguments: &InferenceArguments) -> anyhow::Result<()> {

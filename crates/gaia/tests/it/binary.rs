@@ -20,6 +20,7 @@ pub(crate) struct Gaia {
     /// Homes of different tests do not know of each other's ports, so each looks in a range of its own.
     first_port: String,
     engine: Option<&'static Engine>,
+    kubeconfig: Option<PathBuf>,
 }
 
 /// What the binary answered.
@@ -43,6 +44,7 @@ impl Gaia {
             folder,
             first_port,
             engine: None,
+            kubeconfig: None,
         }
     }
 
@@ -52,6 +54,24 @@ impl Gaia {
             engine: Some(engine),
             ..Self::new()
         }
+    }
+
+    /// The same, where games run on Kubernetes.
+    pub(crate) fn on_kubernetes(kubeconfig: &Path) -> Self {
+        Self {
+            kubeconfig: Some(kubeconfig.to_owned()),
+            ..Self::new()
+        }
+    }
+
+    /// Whom it is to Kubernetes from now on.
+    pub(crate) fn set_kubeconfig(&mut self, kubeconfig: PathBuf) {
+        self.kubeconfig = Some(kubeconfig);
+    }
+
+    /// Whether games run from images.
+    pub(crate) fn needs_images(&self) -> bool {
+        self.engine.is_some() || self.kubeconfig.is_some()
     }
 
     pub(crate) fn engine(&self) -> Option<&'static Engine> {
@@ -84,6 +104,9 @@ impl Gaia {
             }
             None => Command::new(env!("CARGO_BIN_EXE_gaia")),
         };
+        if let Some(kubeconfig) = &self.kubeconfig {
+            command.env("KUBECONFIG", kubeconfig).env("GAIA_TARGET", "kubernetes");
+        }
         command
             .args(arguments)
             .current_dir(self.work())

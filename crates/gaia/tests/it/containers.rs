@@ -49,6 +49,7 @@ fn two_games_in_containers_do_not_reach_each_other_and_a_key_is_seen_nowhere() {
     said.push(gaia.run(&["up", &day]).exits(0));
 
     kept_apart(engine);
+    stolen_doors_do_not_open(&journey, engine);
 
     said.push(with_key(&["plan", &night]).exits(0));
     said.push(with_key(&["render", &night]).exits(0));
@@ -106,6 +107,83 @@ fn kept_apart(engine: &Engine) {
         "{published:?}"
     );
 }
+
+/// What one part of a game is told about a store: its user and password.
+fn access(journey: &Journey, game: &str, store: &str) -> (String, String) {
+    let file = journey
+        .gaia
+        .home()
+        .join("clusters")
+        .join(game)
+        .join("compose/files/chat/settings.json");
+    let settings: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let access = &settings["games"][0][store];
+    let word = |key: &str| access[key].as_str().unwrap().to_owned();
+    (word("user"), word("password"))
+}
+
+/// Somebody has got into a container of `day-ferry` and from there into the network of `night-ferry`: what opens the
+/// stores of the one opens none of the other.
+fn stolen_doors_do_not_open(journey: &Journey, engine: &Engine) {
+    let network = "gaia-night-ferry_inside";
+    for container in ["gaia-day-ferry-postgres", "gaia-day-ferry-redis"] {
+        engine.docker(&["network", "connect", network, container]);
+    }
+    let opens = |store: &str, user: &str, password: &str| {
+        let mut addresses = addresses(engine, &format!("gaia-night-ferry-{store}"));
+        let address = addresses.remove(0);
+        let (from, attempt) = match store {
+            "postgres" => (
+                "postgres",
+                "PGPASSWORD=$2 psql -h $0 -U $1 -d gaia -tAc 'select 1' | grep -qx 1",
+            ),
+            "redis" => (
+                "redis",
+                "printf 'AUTH %s %s\\nPING\\n' $1 $2 | redis-cli -h $0 | grep -qx PONG",
+            ),
+            _ => ("postgres", NATS),
+        };
+        let container = format!("gaia-day-ferry-{from}");
+        let arguments = [
+            "exec", &container, "timeout", "5", "bash", "-c", attempt, &address, user, password,
+        ];
+        let mut command = engine.command("docker");
+        let ended = command
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        ended.unwrap().success()
+    };
+    for store in ["postgres", "redis", "nats"] {
+        let (ours, theirs) = (
+            access(journey, "day-ferry", store),
+            access(journey, "night-ferry", store),
+        );
+        assert!(
+            !opens(store, &ours.0, &ours.1),
+            "{store}: the other game's user is known"
+        );
+        assert!(
+            !opens(store, &theirs.0, &ours.1),
+            "{store}: the other game's password opens"
+        );
+        assert!(!opens(store, &theirs.0, "postgres"), "{store}: anything opens");
+        // So that a refusal above is not because nobody is there.
+        assert!(opens(store, &theirs.0, &theirs.1), "{store}: its own does not open");
+    }
+    for container in ["gaia-day-ferry-postgres", "gaia-day-ferry-redis"] {
+        engine.docker(&["network", "disconnect", network, container]);
+    }
+}
+
+/// Signs in to NATS by hand, since no image has a client.
+const NATS: &str = r#"exec 3<>/dev/tcp/$0/4222
+printf 'CONNECT {"user":"%s","pass":"%s","verbose":false}\r\nPING\r\n' $1 $2 >&3
+while read -r -t 3 line <&3; do
+  case $line in PONG*) exit 0 ;; -ERR*) exit 1 ;; esac
+done
+exit 1"#;
 
 #[test]
 fn an_image_that_is_not_there_is_said_before_and_when_it_fails() {

@@ -47,9 +47,11 @@ impl Engine {
         Some(engine)
     }
 
+    /// Not beside the engine: from there, Debian's packages cannot be reached.
     fn build(&self, arguments: &[&str], target: &Path) {
-        let mut command = self.command(script("images").get_program());
-        let built = command
+        let built = script("images")
+            .env("DOCKER_HOST", format!("unix://{}/docker.sock", self.folder.display()))
+            .env("DOCKER_CONFIG", self.folder.join("config"))
             .args(arguments)
             .current_dir(repository())
             .env("CARGO_TARGET_DIR", target)

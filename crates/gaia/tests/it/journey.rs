@@ -35,11 +35,17 @@ impl Journey {
         Some(Self { gaia })
     }
 
+    /// One on Kubernetes.
+    pub(crate) fn on_kubernetes(kubeconfig: &Path) -> Self {
+        let gaia = Gaia::on_kubernetes(kubeconfig);
+        Self { gaia }
+    }
+
     /// Makes a game, and has it use the images that are there.
     pub(crate) fn new_game(&self, name: &str) -> String {
         self.gaia.run(&["new", name]).exits(0);
         let folder = format!("games/{name}");
-        if self.gaia.engine().is_some() {
+        if self.gaia.needs_images() {
             let config = self.gaia.work().join(&folder).join("config.yaml");
             let text = fs::read_to_string(&config).unwrap();
             fs::write(&config, text.replacen("infrastructure:\n", IMAGES, 1)).unwrap();

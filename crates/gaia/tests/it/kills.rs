@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 use crate::journey::{Journey, kill};
 
 const KILLS: usize = 50;
-const CLIENTS: usize = 6;
+pub(crate) const CLIENTS: usize = 6;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a client was told: by turn id, what it said and the reply that was acknowledged as kept.
-type Ledger = BTreeMap<String, (String, String)>;
+pub(crate) type Ledger = BTreeMap<String, (String, String)>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_random_deaths_under_load_lose_and_double_no_acknowledged_turn() {
@@ -103,7 +103,7 @@ fn kill_at_random(journey: &Journey, seed: u64, acknowledged: &AtomicUsize) {
 }
 
 /// Talks until told to stop. A turn that was not acknowledged is sent again with the same id and the same words.
-async fn talk(
+pub(crate) async fn talk(
     mut visitor: Visitor,
     conversation: String,
     over: &AtomicBool,
@@ -160,7 +160,7 @@ async fn pause() {
 }
 
 /// What the game has kept, against what the client was told.
-async fn compare(visitor: &Visitor, conversation: &str, ledger: &Ledger) {
+pub(crate) async fn compare(visitor: &Visitor, conversation: &str, ledger: &Ledger) {
     let mut kept: BTreeMap<String, (String, String)> = BTreeMap::new();
     let mut sequences = Vec::new();
     let mut before = String::new();

@@ -1,20 +1,21 @@
 //! A game in a namespace of a real Kubernetes.
 
+mod apart;
+mod hours;
+mod losses;
+mod objects;
+
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use gaia_testkube::{Cluster, ControlPlane, eventually_within};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use crate::{
-    binary::{Answer, Gaia},
-    engine::{Engine, IMAGES},
-};
+use crate::{binary::Answer, engine::Engine, journey::Journey};
 
 /// How long anything may take that is waited for.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -30,27 +31,20 @@ resources:
   nats: {memory: 256Mi, cpu: 50m}
 ";
 
-/// A game of a test's own, and the cluster of Kubernetes that it is to run in.
+/// A game of a test's own, on a cluster of Kubernetes.
 struct Game {
-    gaia: Gaia,
-    kubeconfig: PathBuf,
+    journey: Journey,
     name: &'static str,
 }
 
 impl Game {
     fn new(control_plane: &ControlPlane, name: &'static str, more: &str) -> Self {
-        let game = Self {
-            gaia: Gaia::new(),
-            kubeconfig: control_plane.kubeconfig().to_owned(),
-            name,
-        };
-        game.gaia.run(&["new", name]).exits(0);
-        let config = game.gaia.work().join(game.folder()).join("config.yaml");
-        let text = fs::read_to_string(&config)
-            .unwrap()
-            .replacen("infrastructure:\n", IMAGES, 1);
+        let journey = Journey::on_kubernetes(control_plane.kubeconfig());
+        let folder = tokio::task::block_in_place(|| journey.new_game(name));
+        let config = journey.gaia.work().join(folder).join("config.yaml");
+        let text = fs::read_to_string(&config).unwrap();
         fs::write(&config, text + more).unwrap();
-        game
+        Self { journey, name }
     }
 
     fn folder(&self) -> String {
@@ -61,30 +55,26 @@ impl Game {
         format!("gaia-{}", self.name)
     }
 
-    /// Runs a command to its end.
+    /// Writes something else in its config.
+    fn rewrite(&self, from: &str, to: &str) {
+        let config = self.journey.gaia.work().join(self.folder()).join("config.yaml");
+        let text = fs::read_to_string(&config).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&config, text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// Runs a command to its end. What the nodes are made of goes on meanwhile.
     fn run(&self, arguments: &[&str]) -> Answer {
-        self.run_with(arguments, "")
+        tokio::task::block_in_place(|| self.journey.gaia.run(arguments))
     }
 
     fn run_with(&self, arguments: &[&str], input: &str) -> Answer {
-        let mut command = self.gaia.command(arguments);
-        command
-            .env("KUBECONFIG", &self.kubeconfig)
-            .env("GAIA_TARGET", "kubernetes")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        // What the nodes are made of goes on meanwhile.
-        tokio::task::block_in_place(|| {
-            let mut child = command.spawn().unwrap();
-            let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes());
-            Answer::of(child.wait_with_output().unwrap())
-        })
+        tokio::task::block_in_place(|| self.journey.gaia.run_with(arguments, input))
     }
 
     /// All manifests, secrets too, in a folder.
     fn rendered(&self) -> PathBuf {
-        let folder = self.gaia.work().join("manifests");
+        let folder = self.journey.gaia.work().join("manifests");
         let into = folder.to_str().unwrap();
         let render = ["render", &self.folder(), "--into", into, "--with-secrets"];
         self.run(&render).exits(0);
@@ -92,52 +82,47 @@ impl Game {
     }
 
     fn status(&self) -> Value {
-        self.run(&["status", self.name, "--json"]).exits(0).json()
+        tokio::task::block_in_place(|| self.journey.status(self.name))
     }
 
     fn talks(&self) {
-        let answer = self.run_with(&["play", self.name], "Hello!\n").exits(0);
-        assert_eq!(answer.out.lines().count(), 1, "{answer:#?}");
+        tokio::task::block_in_place(|| self.journey.talks(self.name));
     }
 
     async fn until_running(&self) {
-        let began = Instant::now();
-        loop {
-            let status = self.status();
-            if status["state"] == "running" {
-                return;
-            }
-            assert!(began.elapsed() < LIMIT, "{status}");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        eventually_within(LIMIT, "the game runs", async || {
+            (self.status()["state"] == "running").then_some(())
+        })
+        .await;
+    }
+
+    /// Ends it and sees that nothing is left.
+    async fn destroyed(&self, control_plane: &ControlPlane) {
+        self.run(&["destroy", self.name, "--yes"]).exits(0);
+        let left = control_plane.kubectl(&["get", "namespace", &self.namespace()]).await;
+        assert!(left.unwrap_err().contains("not found"));
+        assert!(!self.journey.gaia.home().join("clusters").join(self.name).exists());
     }
 }
 
-impl Drop for Game {
-    fn drop(&mut self) {
-        if self.gaia.home().join("clusters").join(self.name).exists() {
-            let answer = self.run(&["destroy", self.name, "--yes"]);
-            eprintln!("destroyed {} after a failure: {answer:#?}", self.name);
-        }
-    }
-}
-
-/// Puts the images on the nodes, once.
+/// The cluster that the tests of this process share, with the images on its nodes.
 async fn with_images() -> Option<&'static Cluster> {
     static LOADED: OnceCell<()> = OnceCell::const_new();
     let cluster = Cluster::shared().await?;
     let engine = tokio::task::block_in_place(Engine::shared)?;
-    let load = async || {
-        let folder = tempfile::tempdir().unwrap();
-        for image in ["gaia:0.1.0", "postgres:15", "redis:7.0", "nats:2.9"] {
-            let tar = folder.path().join("image.tar");
-            let image = format!("gaia.test/{image}");
-            tokio::task::block_in_place(|| engine.docker(&["save", "--output", tar.to_str().unwrap(), &image]));
-            cluster.load_image(&tar).await;
-        }
-    };
-    LOADED.get_or_init(load).await;
+    LOADED.get_or_init(async || load_images(cluster, engine).await).await;
     Some(cluster)
+}
+
+/// Puts the images on the nodes of a cluster.
+async fn load_images(cluster: &Cluster, engine: &Engine) {
+    let folder = tempfile::tempdir().unwrap();
+    for image in ["gaia:0.1.0", "postgres:15", "redis:7.0", "nats:2.9"] {
+        let tar = folder.path().join("image.tar");
+        let image = format!("gaia.test/{image}");
+        tokio::task::block_in_place(|| engine.docker(&["save", "--output", tar.to_str().unwrap(), &image]));
+        cluster.load_image(&tar).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,10 +150,7 @@ async fn a_folder_becomes_a_game_on_kubernetes_that_outlives_its_pods_and_leaves
 
     let answer = game.run(&["destroy", game.name]).exits(64);
     assert!(answer.err.contains("--yes"), "{}", answer.err);
-    game.run(&["destroy", game.name, "--yes"]).exits(0);
-    let left = control_plane.kubectl(&["get", "namespace", &game.namespace()]).await;
-    assert!(left.unwrap_err().contains("not found"));
-    assert!(!game.gaia.home().join("clusters").join(game.name).exists());
+    game.destroyed(control_plane).await;
 }
 
 /// Each part in turn loses all its pods, at once and without a word.
@@ -238,124 +220,6 @@ fn stopped_and_brought_back(game: &Game) {
     let said = game.run_with(&["play", game.name], "/quit\n");
     assert!(said.code == 0, "{said:#?}");
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_manifest_is_accepted_strictly_and_without_a_warning() {
-    let control_plane = ControlPlane::shared().await;
-    let scaled = "
-horizontalPodAutoscaler: {minReplicas: 1, maxReplicas: 50, targetCPUUtilization: 70%}
-";
-    for (name, more) in [("sized-as-usual", ""), ("scaled-by-load", scaled)] {
-        let game = Game::new(control_plane, name, more);
-        let folder = game.gaia.work().join(name);
-        let into = folder.to_str().unwrap();
-        game.run(&["render", &game.folder(), "--into", into, "--with-secrets"])
-            .exits(0);
-        let mut applied = 0;
-        for file in files(&folder) {
-            let mut apply = control_plane.kubectl_command();
-            apply
-                .args(["apply", "--server-side", "--validate=strict", "--filename"])
-                .arg(&file);
-            let output = apply.output().await.unwrap();
-            let complaint = String::from_utf8_lossy(&output.stderr);
-            assert!(
-                output.status.success() && complaint.is_empty(),
-                "{}: {complaint}",
-                file.display()
-            );
-            applied += 1;
-        }
-        assert!(applied > 35, "only {applied} manifests");
-        control_plane
-            .kubectl(&["delete", "namespace", &game.namespace(), "--wait=false"])
-            .await
-            .unwrap();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_load_scales_a_game_up_and_down() {
-    let control_plane = ControlPlane::shared().await;
-    control_plane.paper_nodes(3).await;
-    let metrics = control_plane.pod_metrics().await;
-    let scaled = "
-horizontalPodAutoscaler: {minReplicas: 1, maxReplicas: 4, targetCPUUtilization: 70%}
-";
-    let game = Game::new(control_plane, "by-load", scaled);
-    for file in files(&game.rendered()) {
-        let file = file.to_str().unwrap();
-        control_plane
-            .kubectl(&["apply", "--server-side", "--filename", file])
-            .await
-            .unwrap();
-    }
-    let namespace = game.namespace();
-    let chat = format!("/apis/apps/v1/namespaces/{namespace}/deployments/chat");
-    let scales_to = async |count: u64| {
-        let what = format!("chat has {count} pods");
-        eventually_within(LIMIT, &what, async || {
-            let status = control_plane.api().get(&chat).await.unwrap()["status"].clone();
-            (status["readyReplicas"] == count && status["replicas"] == count).then_some(())
-        })
-        .await;
-    };
-    // What a pod of a small game asks for is 500m.
-    metrics.set_cpu(&namespace, "chat", 900);
-    scales_to(4).await;
-    metrics.set_cpu(&namespace, "chat", 10);
-    scales_to(1).await;
-    let delete = ["delete", "namespace", &namespace, "--wait=false"];
-    control_plane.kubectl(&delete).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_keeps_a_game_from_a_cluster_is_said_before_anything_is_made() {
-    let control_plane = ControlPlane::shared().await;
-    let mut game = Game::new(control_plane, "not-to-be", "");
-    // A namespace of somebody else's.
-    control_plane
-        .kubectl(&["create", "namespace", &game.namespace()])
-        .await
-        .unwrap();
-    let answer = game.run(&["up", &game.folder()]).exits(1);
-    assert!(
-        answer.err.contains("gaia-not-to-be") && answer.err.contains("not made by this Gaia"),
-        "{}",
-        answer.err
-    );
-    // Somebody who may do nothing.
-    game.kubeconfig = control_plane.kubeconfig_of("passer-by", None);
-    let answer = game.run(&["plan", &game.folder()]).exits(1);
-    assert!(
-        answer.err.contains("passer-by") && answer.err.contains("namespaces"),
-        "{}",
-        answer.err
-    );
-    // No such context, and nobody there.
-    let answer = game.run(&["plan", &game.folder(), "--context", "elsewhere"]).exits(1);
-    assert!(answer.err.contains("elsewhere"), "{}", answer.err);
-    let nobody = game.gaia.write("nobody.yaml", NOBODY);
-    game.kubeconfig = nobody;
-    let answer = game.run(&["plan", &game.folder()]).exits(1);
-    assert!(
-        answer.err.contains("127.0.0.1:1") && answer.err.contains("does not answer"),
-        "{}",
-        answer.err
-    );
-    // Nothing of the kind has left a trace on this machine.
-    assert!(!game.gaia.home().join("clusters/not-to-be").exists());
-}
-
-/// A kubeconfig that leads to a port where nobody listens.
-const NOBODY: &str = "
-apiVersion: v1
-kind: Config
-current-context: nobody
-clusters: [{name: nobody, cluster: {server: \"https://127.0.0.1:1\"}}]
-contexts: [{name: nobody, context: {cluster: nobody, user: nobody}}]
-users: [{name: nobody, user: {token: none}}]
-";
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder)

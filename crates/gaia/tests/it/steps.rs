@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::journey::{Journey, is_running, left_over};
 
-const GAME: &str = "night-train";
+pub(crate) const GAME: &str = "night-train";
 const FOLDER: &str = "games/night-train";
 const DESTROY: [&str; 3] = ["destroy", GAME, "--yes"];
 
@@ -90,21 +90,27 @@ fn a_game_in_containers_is_whole_after_an_up_and_gone_after_a_destroy_that_were_
     let engine = journey.gaia.engine().unwrap();
     for steps in [&["processes", "volumes", "folder"][..], &["proof"]] {
         journey.gaia.run(&["up", &folder]).exits(0);
-        let steps: Vec<String> = steps.iter().map(|step| (*step).to_owned()).collect();
-        for point in points(&steps) {
-            dies_at(&journey, &DESTROY, &point);
-            if point.starts_with("proof") {
-                break;
-            }
-        }
-        journey.gaia.run(&DESTROY).exits(0);
+        destroy_dies_at_each(&journey, steps);
         assert_eq!(engine.left_over(GAME), Vec::<String>::new());
-        assert!(!journey.gaia.home().join("clusters").join(GAME).exists());
     }
 }
 
+/// Kills `gaia destroy` before and after each of these steps, then lets it end.
+pub(crate) fn destroy_dies_at_each(journey: &Journey, steps: &[&str]) {
+    let steps: Vec<String> = steps.iter().map(|step| (*step).to_owned()).collect();
+    for point in points(&steps) {
+        dies_at(journey, &DESTROY, &point);
+        // What has proven itself to be gone is not destroyed once more.
+        if point.starts_with("proof") {
+            break;
+        }
+    }
+    journey.gaia.run(&DESTROY).exits(0);
+    assert!(!journey.gaia.home().join("clusters").join(GAME).exists());
+}
+
 /// Kills `gaia up` before and after each step of its plan, then lets it end. Says where it was killed.
-fn killed_at_every_step(journey: &Journey, shape: &[&str]) -> BTreeSet<String> {
+pub(crate) fn killed_at_every_step(journey: &Journey, shape: &[&str]) -> BTreeSet<String> {
     let up = [&["up"], shape].concat();
     let planned: Vec<String> = points(&steps_of_up(journey, shape)).collect();
     assert!(!planned.is_empty(), "nothing is to be done for {shape:?}");

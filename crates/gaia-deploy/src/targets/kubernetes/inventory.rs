@@ -17,6 +17,8 @@ use crate::{DeployError, record::Record, secrets::Secrets};
 pub(crate) const INVENTORY: &str = "gaia-inventory";
 pub(crate) const SECRETS: &str = "gaia-secrets";
 const LEASE: &str = "gaia-apply";
+/// The home of whoever has the lease, as an annotation.
+const HOME: &str = "gaia.dev/home";
 /// How long a lease holds without a sign of life, in seconds.
 const LEASE_SECONDS: i64 = 15;
 /// How often it is renewed.
@@ -76,14 +78,16 @@ impl Inventory {
         Ok(())
     }
 
-    /// Takes the lease, or says who has it. It is renewed until it is dropped.
-    pub(crate) async fn lock(&self, command: &str) -> Result<Lease, DeployError> {
+    /// Takes the lease, or says who has it. It is renewed until it is dropped. Whoever asks is alone with the cluster in
+    /// its home, so that a lease of the same home is of somebody who is dead.
+    pub(crate) async fn lock(&self, command: &str, home: &str) -> Result<Lease, DeployError> {
         let holder = format!("pid {}: `{command}`", std::process::id());
         let mut wanted = self.object(Kind::LEASE, LEASE);
+        wanted["metadata"]["annotations"] = json!({ HOME: home });
         wanted["spec"] = spec(&holder);
         match self.kubernetes.create(&wanted).await {
             Ok(_) => {}
-            Err(fault) if fault.status() == Some(409) => self.take_over(wanted).await?,
+            Err(fault) if fault.status() == Some(409) => self.take_over(wanted, home).await?,
             Err(fault) => return Err(fault.into()),
         }
         let (inventory, beating) = (self.clone(), holder.clone());
@@ -94,15 +98,18 @@ impl Inventory {
                 let renewed = json!({ "spec": { "renewTime": now() } });
                 let namespace = inventory.namespace();
                 let beat = inventory.kubernetes.patch(Kind::LEASE, &namespace, LEASE, "", &renewed);
-                if let Err(fault) = beat.await {
-                    tracing::warn!("the lease of {beating} cannot be renewed: {fault}");
+                match beat.await {
+                    // It went with its namespace.
+                    Err(fault) if fault.status() == Some(404) => break,
+                    Err(fault) => tracing::warn!("the lease of {beating} cannot be renewed: {fault}"),
+                    Ok(()) => {}
                 }
             }
         });
         Ok(Lease { _heartbeat: heartbeat })
     }
 
-    async fn take_over(&self, mut wanted: Value) -> Result<(), DeployError> {
+    async fn take_over(&self, mut wanted: Value, home: &str) -> Result<(), DeployError> {
         let found = self.kubernetes.get(Kind::LEASE, &self.namespace(), LEASE).await?;
         let Some(found) = found else {
             self.kubernetes.create(&wanted).await?;
@@ -113,7 +120,8 @@ impl Inventory {
             .as_str()
             .and_then(|text| text.parse::<DateTime<Utc>>().ok());
         let age = renewed.map_or(i64::MAX, |renewed| (Utc::now() - renewed).num_seconds());
-        if age <= LEASE_SECONDS {
+        let is_ours = found["metadata"]["annotations"][HOME] == home;
+        if age <= LEASE_SECONDS && !is_ours {
             return Err(DeployError::Locked {
                 cluster: self.cluster.clone(),
                 holder: spec["holderIdentity"].as_str().unwrap_or("somebody").to_owned(),

@@ -1,13 +1,13 @@
 //! The objects of a cluster, in the order in which they are made. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use gaia_kubernetes::Kind;
 use gaia_names::{ClusterName, GameId, Service, Store};
 use serde_json::{Value, json};
 
-use super::{pods, policies, quantity, quota};
+use super::{entrance, off_hours, pods, policies, quantity, quota};
 use crate::{
     Blueprint, StepId,
     blueprint::digest,
@@ -45,7 +45,12 @@ pub(crate) struct Input<'a> {
     pub(crate) blueprint: &'a Blueprint,
     pub(crate) secrets: &'a Secrets,
     pub(crate) ports: &'a Ports,
+    /// Those kinds that come with what is installed, and are.
+    pub(crate) known: &'a BTreeSet<Kind>,
 }
+
+/// The kinds that not every cluster of Kubernetes has.
+pub(crate) const EXTRAS: [Kind; 2] = [Kind::HTTP_ROUTE, Kind::SCALED_OBJECT];
 
 /// The namespace of a cluster.
 pub(crate) fn namespace(cluster: &ClusterName) -> String {
@@ -109,6 +114,10 @@ pub(crate) fn all(input: &Input<'_>) -> Option<Vec<Object>> {
     for part in &parts {
         made.extend(input.part(part)?);
     }
+    made.extend(input.entrances());
+    if let (Some(hours), false) = (&input.blueprint.needs.off_hours, input.has_keda()) {
+        made.extend(input.plain(off_hours::all(input.blueprint, hours, &parts)));
+    }
     Some(made)
 }
 
@@ -161,7 +170,7 @@ impl Input<'_> {
                 self.object(Kind::JOB, &name, Some(part.role), job(&template))
             }
             Role::Inference | Role::Service(_) => {
-                let replicas = self.scales(part).is_none().then_some(part.replicas);
+                let replicas = (!self.is_scaled(part)).then_some(part.replicas);
                 self.object(
                     Kind::DEPLOYMENT,
                     name,
@@ -182,6 +191,24 @@ impl Input<'_> {
     /// Whether and how the number of its pods follows the load.
     fn scales(&self, part: &Part) -> Option<gaia_spec::Autoscaler> {
         matches!(part.role, Role::Service(_)).then_some(self.blueprint.needs.autoscaler)?
+    }
+
+    /// Whether the number of its pods is not for the deployment to say.
+    fn is_scaled(&self, part: &Part) -> bool {
+        let closes = self.blueprint.needs.off_hours.is_some() && off_hours::closes(part.role);
+        closes || self.scales(part).is_some()
+    }
+
+    fn has_keda(&self) -> bool {
+        self.known.contains(&Kind::SCALED_OBJECT)
+    }
+
+    fn entrances(&self) -> impl Iterator<Item = Object> {
+        let ways_in = self.blueprint.needs.entrances.iter();
+        ways_in.map(|(game, own)| {
+            let (kind, rest) = entrance::object(own, port_for_players(self.ports, game));
+            self.object(kind, game.as_str(), None, rest)
+        })
     }
 
     fn service(&self, part: &Part) -> Option<Object> {
@@ -230,6 +257,15 @@ impl Input<'_> {
     }
 
     fn scaler(&self, part: &Part) -> Option<Object> {
+        let hours = self
+            .blueprint
+            .needs
+            .off_hours
+            .as_ref()
+            .filter(|_| off_hours::closes(part.role));
+        if let (Some(hours), true) = (hours, self.has_keda()) {
+            return Some(self.scaled_object(part, hours));
+        }
         let scaler = self.scales(part)?;
         let name = part.role.name();
         let spec = json!({
@@ -246,6 +282,25 @@ impl Input<'_> {
             }],
         });
         Some(self.object(Kind::AUTOSCALER, name, Some(part.role), json!({ "spec": spec })))
+    }
+
+    /// What KEDA makes an autoscaler from that also knows the clock.
+    fn scaled_object(&self, part: &Part, hours: &gaia_spec::OffHours) -> Object {
+        let name = part.role.name();
+        let scaler = self.scales(part);
+        let least = scaler.map_or(part.replicas, |scaler| scaler.min_replicas.max(1));
+        let mut triggers = vec![off_hours::opening_hours(hours, least)];
+        triggers.extend(scaler.map(|scaler| {
+            let percent = scaler.target_cpu_percent.to_string();
+            json!({ "type": "cpu", "metricType": "Utilization", "metadata": { "value": percent } })
+        }));
+        let spec = json!({
+            "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": name },
+            "minReplicaCount": 0,
+            "maxReplicaCount": scaler.map_or(part.replicas, |scaler| scaler.max_replicas.max(1)),
+            "triggers": triggers,
+        });
+        self.object(Kind::SCALED_OBJECT, name, Some(part.role), json!({ "spec": spec }))
     }
 
     fn secret(&self, name: &str, role: Option<Role>, files: &Files) -> Object {

@@ -1,6 +1,9 @@
 //! What is there of a cluster in its namespace.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use chrono::{DateTime, Utc};
 use gaia_kubernetes::{Kind, Kubernetes};
@@ -9,12 +12,12 @@ use serde_json::Value;
 
 use super::{
     inventory::Inventory,
-    objects::{CLUSTER, step_of},
+    objects::{CLUSTER, EXTRAS, step_of},
 };
 use crate::{DeployError, ObservedProcess, StepId, admin_api::Gateway, containers::exec::Exec};
 
 /// The kinds that a cluster is made of.
-pub(crate) const MADE_OF: [Kind; 15] = [
+pub(crate) const MADE_OF: [Kind; 16] = [
     Kind::RESOURCE_QUOTA,
     Kind::LIMIT_RANGE,
     Kind::SERVICE_ACCOUNT,
@@ -28,9 +31,13 @@ pub(crate) const MADE_OF: [Kind; 15] = [
     Kind::AUTOSCALER,
     Kind::DISRUPTION_BUDGET,
     Kind::NETWORK_POLICY,
+    Kind::INGRESS,
     Kind::ROLE,
     Kind::ROLE_BINDING,
 ];
+
+/// Why a pod that is to end is not ready. One on a node that is lost stays so until the node comes back.
+pub(crate) const ENDING: &str = "it is ending";
 
 /// An object as it was found. What it holds may be secret, so it shows nothing.
 #[derive(Clone)]
@@ -47,6 +54,8 @@ pub(crate) struct Found {
     pub(crate) namespace: Option<Value>,
     pub(crate) objects: BTreeMap<StepId, Live>,
     pub(crate) pods: Vec<Value>,
+    /// Those of the kinds that not every server has, that this one has.
+    pub(crate) known: BTreeSet<Kind>,
 }
 
 impl Found {
@@ -58,12 +67,14 @@ impl Found {
     pub(crate) async fn look(inventory: &Inventory) -> Result<Self, DeployError> {
         let Inventory { kubernetes, cluster } = inventory;
         let name = inventory.namespace();
+        let known = kubernetes.knows(&EXTRAS).await?;
         let namespace = kubernetes.get(Kind::NAMESPACE, "", &name).await?;
         let Some(namespace) = namespace else {
             return Ok(Self {
                 namespace: None,
                 objects: BTreeMap::new(),
                 pods: Vec::new(),
+                known,
             });
         };
         if namespace["metadata"]["labels"][CLUSTER] != cluster.as_str() {
@@ -76,7 +87,7 @@ impl Found {
         }
         let selector = format!("{CLUSTER}={cluster}");
         let mut objects = BTreeMap::new();
-        for kind in MADE_OF {
+        for kind in MADE_OF.into_iter().chain(known.iter().copied()) {
             for object in kubernetes.list(kind, &name, &selector).await? {
                 let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
                 objects.insert(step_of(kind, &name), Live(object));
@@ -88,6 +99,7 @@ impl Found {
             namespace: Some(namespace),
             objects,
             pods,
+            known,
         })
     }
 
@@ -147,12 +159,23 @@ fn process(pod: &Value) -> ObservedProcess {
         last_exit,
         readiness: match (container["ready"] == true, is_ending) {
             (true, false) => Ok(()),
-            (_, true) => Err("it is ending".to_owned()),
+            (_, true) => Err(ENDING.to_owned()),
             _ => Err(why_not(pod)),
         },
         memory_bytes: None,
         revision: String::new(),
     }
+}
+
+/// The workloads that have fewer pods ready than they should, in words.
+pub(crate) fn short(objects: &BTreeMap<StepId, Live>) -> impl Iterator<Item = String> {
+    objects.values().filter_map(|Live(object)| {
+        let is_workload = [Kind::DEPLOYMENT.name, Kind::STATEFUL_SET.name].contains(&object["kind"].as_str()?);
+        let wanted = object["spec"]["replicas"].as_u64().unwrap_or(1);
+        let ready = object["status"]["readyReplicas"].as_u64().unwrap_or(0);
+        let name = object["metadata"]["name"].as_str()?;
+        (is_workload && ready < wanted).then(|| format!("{name}: {ready} of {wanted} are ready"))
+    })
 }
 
 /// Why a pod is not ready, in words.

@@ -30,14 +30,7 @@ pub(crate) fn template(blueprint: &Blueprint, part: &Part, labels: &Value, files
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "terminationGracePeriodSeconds": part.grace_seconds + FAREWELL_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": true,
-            "runAsUser": part.user,
-            "runAsGroup": part.user,
-            "fsGroup": part.user,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": { "type": "RuntimeDefault" },
-        },
+        "securityContext": pod_security(part.user),
         "containers": [container(part)],
         "volumes": volumes(part),
     });
@@ -62,6 +55,27 @@ pub(crate) fn template(blueprint: &Blueprint, part: &Part, labels: &Value, files
     })
 }
 
+/// Whom all of a pod runs as.
+pub(crate) fn pod_security(user: u32) -> Value {
+    json!({
+        "runAsNonRoot": true,
+        "runAsUser": user,
+        "runAsGroup": user,
+        "fsGroup": user,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": { "type": "RuntimeDefault" },
+    })
+}
+
+/// What a container may not do.
+pub(crate) fn container_security() -> Value {
+    json!({
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "capabilities": { "drop": ["ALL"] },
+    })
+}
+
 fn container(part: &Part) -> Value {
     let resources = &part.resources;
     let cpu = quantity::of_millicores(resources.cpu_millicores.into());
@@ -77,11 +91,7 @@ fn container(part: &Part) -> Value {
             "requests": { "cpu": cpu, "memory": memory },
             "limits": { "memory": memory },
         },
-        "securityContext": {
-            "allowPrivilegeEscalation": false,
-            "readOnlyRootFilesystem": true,
-            "capabilities": { "drop": ["ALL"] },
-        },
+        "securityContext": container_security(),
         "volumeMounts": mounts(part),
     });
     let ports = part.ports.iter();

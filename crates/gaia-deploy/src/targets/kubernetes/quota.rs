@@ -3,7 +3,7 @@
 use gaia_kubernetes::Kind;
 use serde_json::{Value, json};
 
-use super::quantity;
+use super::{off_hours, quantity};
 use crate::{
     Blueprint,
     containers::parts::{Part, Role},
@@ -27,6 +27,12 @@ pub(crate) fn all(blueprint: &Blueprint, parts: &[Part]) -> Vec<(Kind, String, V
             claims += u64::from(part.replicas);
             storage += u64::from(part.replicas) * data.bytes;
         }
+    }
+    if blueprint.needs.off_hours.is_some() {
+        // One that closes, and one that opens.
+        pods += 2;
+        millicores += 2 * off_hours::MILLICORES;
+        memory += 2 * off_hours::MEMORY;
     }
     let hard = json!({
         "pods": pods.to_string(),

@@ -58,6 +58,7 @@ fn wanted(sight: &Sight<'_>) -> Option<Vec<Object>> {
         blueprint,
         secrets: &secrets,
         ports: &objects::ports(blueprint, &before),
+        known: &sight.observed.known,
     })
 }
 

@@ -1,6 +1,9 @@
 //! The steps of an apply on Kubernetes, each of which may be done again after it was killed at any point.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use gaia_kubernetes::Kind;
 use gaia_names::GameId;
@@ -8,9 +11,11 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{
+    entrance,
     inventory::Inventory,
     objects::{self, CLUSTER, Object, step_of},
     observing::{Found, why_not},
+    off_hours,
     sight::kind_of,
 };
 use crate::{
@@ -25,6 +30,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long it may take until a namespace is gone with all that it holds.
 const ENDING: Duration = Duration::from_secs(180);
+/// What scales by the clock or the load.
+const SCALERS: [Kind; 3] = [Kind::CRON_JOB, Kind::AUTOSCALER, Kind::SCALED_OBJECT];
 /// How often it is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -35,7 +42,9 @@ pub(crate) struct Work<'a> {
     pub(crate) record: Record,
     secrets: Option<Secrets>,
     /// Whether there is a namespace to keep the record in.
-    has_namespace: bool,
+    pub(crate) has_namespace: bool,
+    /// Those of the kinds that not every server has, that this one has.
+    known: BTreeSet<Kind>,
 }
 
 impl<'a> Work<'a> {
@@ -51,6 +60,7 @@ impl<'a> Work<'a> {
         Ok(Self {
             secrets: inventory.secrets().await?,
             has_namespace: namespace.is_some_and(|namespace| !is_ending(&namespace)),
+            known: inventory.kubernetes.knows(&objects::EXTRAS).await?,
             inventory,
             blueprint,
             record,
@@ -95,6 +105,9 @@ impl<'a> Work<'a> {
         }
         let wanted = self.wanted()?.into_iter().find(|object| object.step() == step.id);
         let wanted = wanted.ok_or(DeployError::OtherBlueprint)?;
+        if kind == Kind::HTTP_ROUTE && !self.known.contains(&kind) {
+            return Err(DeployError::Input(entrance::missing(name)));
+        }
         if kind == Kind::JOB {
             self.remove_jobs(&wanted, step.action).await?;
         }
@@ -131,6 +144,7 @@ impl<'a> Work<'a> {
             blueprint: self.blueprint,
             secrets,
             ports: &self.record.ports,
+            known: &self.known,
         };
         objects::all(&input).ok_or(DeployError::OtherBlueprint)
     }
@@ -281,16 +295,18 @@ impl<'a> Work<'a> {
         let secrets = self.secrets.as_ref().and_then(|secrets| secrets.games.get(game));
         let token = &secrets.ok_or(DeployError::OtherBlueprint)?.admin_token;
         let found = Found::look(&self.inventory).await?;
+        let made = (objects::GAME_CONFIG.to_owned(), bundle_digest(self.blueprint, game));
+        if off_hours::is_closed(self.blueprint, &found.objects) {
+            tracing::info!("`{game}` is closed; it opens with this bundle");
+            return Ok(Some(made));
+        }
         let gateway = found.gateway(&self.inventory.kubernetes, &self.inventory.namespace());
         let gateway = gateway.ok_or_else(|| DeployError::Publish {
             game: game.to_string(),
             why: "no gateway is ready".to_owned(),
         })?;
         gateway.publish(&own.bundle, token).await?;
-        Ok(Some((
-            objects::GAME_CONFIG.to_owned(),
-            bundle_digest(self.blueprint, game),
-        )))
+        Ok(Some(made))
     }
 }
 
@@ -415,7 +431,10 @@ pub(crate) async fn end(inventory: &Inventory) -> Result<(), DeployError> {
 pub(crate) async fn stop_all(inventory: &Inventory) -> Result<(), DeployError> {
     let namespace = inventory.namespace();
     let selector = format!("{CLUSTER}={}", inventory.cluster);
-    for kind in [Kind::AUTOSCALER, Kind::DEPLOYMENT, Kind::JOB, Kind::STATEFUL_SET] {
+    let known = inventory.kubernetes.knows(&SCALERS).await?;
+    let running = [Kind::DEPLOYMENT, Kind::JOB, Kind::STATEFUL_SET];
+    // Whatever would start again what is stopped goes first.
+    for kind in known.into_iter().chain(running) {
         for object in inventory.kubernetes.list(kind, &namespace, &selector).await? {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             inventory.kubernetes.delete(kind, &namespace, name).await?;

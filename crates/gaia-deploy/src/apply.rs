@@ -258,6 +258,7 @@ fn begun(found: Option<Record>, blueprint: &Blueprint) -> Record {
     }
     record.generation = blueprint.generation;
     record.digest.clone_from(&blueprint.digest);
+    record.asked.clone_from(&blueprint.asked);
     for (game, own) in &blueprint.games {
         record
             .bundles

@@ -34,7 +34,7 @@ pub use error::DeployError;
 pub use gaia_kubernetes::Forward;
 pub use home::{Asked, ClusterFolder, Home};
 pub use observe::{Observed, ObservedProcess, observe};
-pub use plan::{Action, Plan, Step, StepId};
+pub use plan::{Action, Cost, Plan, Step, StepId};
 pub use render::{Rendered, render};
 pub use status::{ClusterState, ClusterStatus, GameStatus, ProcessStatus, SupervisorStatus, list, status};
 pub use stores::{addresses::GameAccess, set_up::set_up};

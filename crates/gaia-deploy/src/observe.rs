@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use gaia_kubernetes::Forward;
 use gaia_names::{ClusterName, GameId, Service, Store, Target};
-use gaia_protocol::chat::BundleInUse;
+use gaia_protocol::{chat::BundleInUse, settings::ChatGame};
+use serde::Deserialize;
 use tokio::task::JoinSet;
 
 use crate::{
-    Blueprint, ClusterFolder, DeployError, Home, Parent, StepId,
+    Blueprint, ClusterFolder, Credentials, DeployError, Home, Parent, StepId,
     admin_api::Gateway,
+    blueprint::changed,
     containers::exec::Exec,
     error::with_cause,
     files,
@@ -118,6 +121,35 @@ impl Observed {
     #[must_use]
     pub fn target(&self) -> Target {
         self.target
+    }
+
+    /// How many instances of each service are asked for once somebody asks for others; none is the usual number.
+    #[must_use]
+    pub fn asked(&self, wanted: &BTreeMap<Service, Option<u16>>) -> BTreeMap<Service, u16> {
+        let record = self.record.as_ref().filter(|record| record.life != Life::Destroying);
+        changed(&record.map(|record| record.asked.clone()).unwrap_or_default(), wanted)
+    }
+
+    /// What chat was told and no record holds: the keys of routes, the secrets of tool servers, where embeddings come from.
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        let of_part = || {
+            let file = compose::work::root(&self.folder).join(compose::render::FOLDER);
+            let bytes = files::read(&file.join(Service::Chat.as_str()).join("settings.json"));
+            Some(String::from_utf8_lossy(&bytes.ok()??).into_owned())
+        };
+        let text = match self.target {
+            Target::Local => {
+                let is_chat = |(name, _): &(&String, _)| name.starts_with(Service::Chat.as_str());
+                self.settings.iter().find(is_chat)?.1.clone()
+            }
+            Target::Compose => of_part()?,
+            Target::Kubernetes => {
+                let Live(secret) = self.objects.get(&StepId("secret:chat-files".to_owned()))?;
+                let text = STANDARD.decode(secret["data"]["settings.json"].as_str()?).ok()?;
+                String::from_utf8(text).ok()?
+            }
+        };
+        told_to_chat(&text)
     }
 
     /// A port on this machine that leads to a gateway's for a game, where its own cannot be reached from here.
@@ -348,6 +380,21 @@ impl Observed {
         let unused = nats.iter().chain(gateways).chain(instances);
         self.lost_ports = unused.copied().filter(|port| !ports::is_free(*port)).collect();
     }
+}
+
+fn told_to_chat(settings: &str) -> Option<Credentials> {
+    #[derive(Deserialize)]
+    struct Told {
+        games: Vec<ChatGame>,
+    }
+    let Told { games } = serde_json::from_str(settings).ok()?;
+    let mut credentials = Credentials::default();
+    for game in games {
+        credentials.route_keys.insert(game.game.clone(), game.route_keys);
+        credentials.tool_secrets.insert(game.game, game.tool_secrets);
+        credentials.inference = credentials.inference.or(game.inference);
+    }
+    Some(credentials)
 }
 
 fn note<T>(faults: &mut Vec<String>, fault: &DeployError) -> Option<T> {

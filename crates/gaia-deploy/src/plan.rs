@@ -1,5 +1,6 @@
 //! What is to be done so that a cluster becomes what its blueprint says: pure, data, and the same every time.
 
+mod cost;
 pub(crate) mod ids;
 pub(crate) mod sight;
 mod steps;
@@ -11,6 +12,7 @@ use std::fmt;
 use gaia_names::ClusterName;
 use serde::{Deserialize, Serialize};
 
+pub use self::cost::Cost;
 use crate::{Blueprint, Observed};
 
 /// A step's name, stable across plans: `store:postgres`, `service:chat-1`, `bundle:zombie-survival`.
@@ -51,6 +53,9 @@ pub struct Step {
     pub why: String,
     /// What does not work meanwhile; none if nobody notices.
     pub down: Option<String>,
+    /// What it changes of a month's costs, in millionths of the currency of the plan's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_change: Option<i64>,
 }
 
 /// What is to be done, in order.
@@ -66,6 +71,9 @@ pub struct Plan {
     pub blueprint: String,
     /// The steps, in order.
     pub steps: Vec<Step>,
+    /// What the cluster costs a month; none while that was not asked or no price is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 impl Plan {
@@ -78,6 +86,7 @@ impl Plan {
             generation: blueprint.generation,
             blueprint: blueprint.digest.clone(),
             steps: steps::towards(observed, blueprint),
+            cost: None,
         }
     }
 
@@ -94,6 +103,15 @@ impl Plan {
             } else {
                 Vec::new()
             },
+            cost: None,
+        }
+    }
+
+    /// What costs nothing is not worth a line.
+    fn write_cost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cost {
+            Some(cost) if cost.before > 0 || cost.after > 0 => write!(f, "\n{cost}"),
+            _ => Ok(()),
         }
     }
 
@@ -119,7 +137,8 @@ impl fmt::Display for Action {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
-            return write!(f, "cluster `{}` is as it should be: nothing to do", self.cluster);
+            write!(f, "cluster `{}` is as it should be: nothing to do", self.cluster)?;
+            return self.write_cost(f);
         }
         match (self.parent, self.generation) {
             (_, 0) => writeln!(f, "cluster `{}` goes away, with its data", self.cluster)?,
@@ -129,7 +148,11 @@ impl fmt::Display for Plan {
         }
         let widest = self.steps.iter().map(|step| step.id.0.len()).max().unwrap_or_default();
         for step in &self.steps {
-            writeln!(f, "  {:7}  {:widest$}  {}", step.action, step.id, step.why)?;
+            write!(f, "  {:7}  {:widest$}  {}", step.action, step.id, step.why)?;
+            match (&self.cost, step.cost_change) {
+                (Some(cost), Some(change)) => writeln!(f, " ({} a month)", cost.change(change))?,
+                _ => writeln!(f)?,
+            }
             if let Some(down) = &step.down {
                 writeln!(f, "  {:7}  {:widest$}  meanwhile {down}", "", "")?;
             }
@@ -148,6 +171,7 @@ impl fmt::Display for Plan {
             .filter(|action| **action != Action::Replace || count(**action) > 0)
             .map(|action| format!("{} to {action}", count(*action)))
             .collect();
-        write!(f, "{}", counted.join(", "))
+        write!(f, "{}", counted.join(", "))?;
+        self.write_cost(f)
     }
 }

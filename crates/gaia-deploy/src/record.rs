@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use gaia_names::{ClusterName, GameId, InstanceId, Target};
+use gaia_names::{ClusterName, GameId, InstanceId, Service, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::{Blueprint, ClusterFolder, DeployError, Parent, Step, StepId, apply::Made, files};
@@ -39,6 +39,9 @@ pub(crate) struct Record {
     pub(crate) applied: Option<Blueprint>,
     /// The number and digest of each game's newest bundle, given out before it is published.
     pub(crate) bundles: BTreeMap<GameId, (u64, String)>,
+    /// How many instances of a service somebody asked for; it holds until somebody asks for other ones.
+    #[serde(default)]
+    pub(crate) asked: BTreeMap<Service, u16>,
     pub(crate) ports: Ports,
     pub(crate) instances: BTreeMap<String, InstanceId>,
     /// What was made, by the step that made it.
@@ -89,6 +92,7 @@ impl Record {
             digest: String::new(),
             applied: None,
             bundles: BTreeMap::new(),
+            asked: BTreeMap::new(),
             ports: Ports::default(),
             instances: BTreeMap::new(),
             resources: BTreeMap::new(),
@@ -117,6 +121,7 @@ impl Record {
         self.generation = kept.generation;
         self.digest = kept.digest;
         self.bundles = kept.bundles;
+        self.asked = kept.asked;
     }
 
     pub(crate) fn read(folder: &ClusterFolder) -> Result<Option<Self>, DeployError> {

@@ -90,6 +90,9 @@ fn of(kind: &'static Kind) -> Value {
             "minimum": 0,
             "pattern": r"^(\$ *[0-9]+(\.[0-9]{1,6})?|[0-9]+(\.[0-9]{1,6})?( *USD)?)$",
         }),
+        Kind::Amount => json!({ "type": ["string", "number"], "minimum": 0, "pattern": r"^[0-9]+(\.[0-9]{1,6})?$" }),
+        Kind::Currency => text("^[A-Z]{3}$"),
+        Kind::Day => json!({ "type": "string", "format": "date" }),
         Kind::Replicas { .. } => json!({
             "type": ["integer", "string"],
             "minimum": 1,

@@ -27,12 +27,13 @@ Exit codes:
   64  what was typed or written cannot be used
 
 Environment:
-  GAIA_HOME    where Gaia keeps everything on this machine; default: /var/lib/gaia for root, else
-               $XDG_STATE_HOME/gaia or ~/.local/state/gaia
-  GAIA_TARGET  where games run that run nowhere yet: local, compose or kubernetes; default: local
-  GAIA_MODELS  where models lie; default: models in home
-  GAIA_LOG     what `gaia serve` logs, such as info or gaia_chat=debug,warn
-  NO_COLOR     no colour";
+  GAIA_HOME        where Gaia keeps everything on this machine; default: /var/lib/gaia for root, else
+                   $XDG_STATE_HOME/gaia or ~/.local/state/gaia
+  GAIA_TARGET      where games run that run nowhere yet: local, compose or kubernetes; default: local
+  GAIA_MODELS      where models lie; default: models in home
+  GAIA_PRICE_BOOK  what cores, memory and volumes cost (a file); default: prices.yaml in home
+  GAIA_LOG         what `gaia serve` logs, such as info or gaia_chat=debug,warn
+  NO_COLOR         no colour";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -90,6 +91,14 @@ pub(crate) enum Verb {
     /// characters answer with what their files say, chosen by a small model on this machine (see `gaia model`).
     #[command(verbatim_doc_comment)]
     Up(verbs::up::Arguments),
+    /// Run more or fewer instances of a game's services
+    ///
+    /// Shows the plan and carries it out. The number holds until another one is asked for, here or by `gaia up --replicas`;
+    /// `usual` gives the number back to the config. A number that follows the load is changed in the config alone.
+    ///
+    ///   gaia scale zombie-survival chat=3
+    #[command(verbatim_doc_comment)]
+    Scale(verbs::scale::Arguments),
     /// Say how a game is, or all games
     ///
     /// Shows a game's gateway, its processes, what is wrong, and how its characters answer. Without a game, all clusters.
@@ -201,6 +210,14 @@ pub(crate) struct HomeArgument {
     /// The context of the kubeconfig, on Kubernetes [default: where the game runs, else the current one]
     #[arg(long, value_name = "CONTEXT")]
     pub(crate) context: Option<String>,
+}
+
+/// What cores, memory and volumes cost.
+#[derive(Args, Debug)]
+pub(crate) struct PriceBookArgument {
+    /// What cores, memory and volumes cost [default: $GAIA_PRICE_BOOK, else prices.yaml in home, else `gaia explain prices`]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) price_book: Option<PathBuf>,
 }
 
 /// For programs.

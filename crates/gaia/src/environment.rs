@@ -3,6 +3,7 @@
 //! - `GAIA_HOME`: where Gaia keeps everything on this machine. Default: `/var/lib/gaia` for root, else
 //!   `$XDG_STATE_HOME/gaia` or `~/.local/state/gaia`.
 //! - `GAIA_MODELS`: where models lie. Default: `models` in home.
+//! - `GAIA_PRICE_BOOK`: what cores, memory and volumes cost. Default: `prices.yaml` in home, else the book that is shipped.
 //! - `GAIA_FIRST_PORT`: where the search for a free gateway port begins. Default: 7400.
 //! - `XDG_STATE_HOME`, `HOME`: see above.
 //! - `NO_COLOR`: no colour, whatever its value.
@@ -11,15 +12,23 @@
 use std::{
     env,
     ffi::OsString,
-    fs,
+    fs::{self, File},
+    io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use gaia_deploy::{Asked, Home};
 use gaia_names::{Secret, Target};
+use gaia_spec::PriceBook;
 
-use crate::{commands::HomeArgument, failure::Failure};
+use crate::{
+    commands::{HomeArgument, PriceBookArgument},
+    failure::Failure,
+};
+
+/// The longest price book, in bytes.
+const LONGEST_PRICE_BOOK: u64 = 1 << 20;
 
 /// Home: as given, else as the environment says.
 ///
@@ -79,6 +88,27 @@ pub(crate) fn models(home: &Home) -> PathBuf {
     // The process that serves them has another working directory.
     let named = path("GAIA_MODELS").and_then(|folder| std::path::absolute(folder).ok());
     named.unwrap_or_else(|| home.path().join("models"))
+}
+
+/// What cores, memory and volumes cost.
+///
+/// # Errors
+///
+/// If a book is named, or lies in home, and cannot be used.
+pub(crate) fn price_book(home: &Home, arguments: &PriceBookArgument) -> anyhow::Result<PriceBook> {
+    let of_home = || Some(home.path().join("prices.yaml")).filter(|file| file.exists());
+    let named = arguments.price_book.clone().or_else(|| path("GAIA_PRICE_BOOK"));
+    let Some(file) = named.or_else(of_home) else {
+        return Ok(PriceBook::shipped()?);
+    };
+    let unusable = || Failure::new(format!("the price book {} cannot be used", file.display())).bad_input();
+    let help = "`gaia explain prices` shows one that is good";
+    let mut text = String::new();
+    File::open(&file)
+        .and_then(|opened| opened.take(LONGEST_PRICE_BOOK).read_to_string(&mut text))
+        .map_err(|cause| unusable().because(cause).help(help))?;
+    let book = PriceBook::read(&file.display().to_string(), &text);
+    Ok(book.map_err(|cause| unusable().because(cause).help(help))?)
 }
 
 /// Where the search for a free gateway port begins.

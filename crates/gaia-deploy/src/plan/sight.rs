@@ -5,7 +5,7 @@ use gaia_names::{GameId, Service, Store};
 use super::{
     Action, Step, StepId,
     ids::{
-        FOLDERS, PORTS, POSTGRES_DATA, SECRETS, SUPERVISOR, bundle_digest, bundle_step, folders_digest, service_step,
+        FOLDERS, PORTS, POSTGRES_DATA, RECORD, SECRETS, SUPERVISOR, bundle_digest, bundle_step, folders_digest, service_step,
         store_step,
     },
 };
@@ -67,6 +67,17 @@ impl Sight<'_> {
             Some(found) if found.digest != wanted => Some(step(id, Action::Change, differs, None)),
             Some(_) => None,
         }
+    }
+
+    /// What is left to be written down where nothing else is to be done.
+    pub(crate) fn note(&self) -> Option<Step> {
+        let is_noted = |record: &Record| !record.is_unfinished() && record.digest == self.blueprint.digest;
+        let why = match self.record {
+            Some(record) if is_noted(record) => return None,
+            Some(record) if !record.is_unfinished() => "what is asked for is another thing, but nothing differs by it",
+            _ => "an earlier command ended before it noted that all was done",
+        };
+        Some(step(RECORD, Action::Change, why, None))
     }
 
     pub(crate) fn folders(&self) -> Option<Step> {
@@ -281,5 +292,6 @@ pub(crate) fn step(id: &str, action: Action, why: &str, down: Option<&str>) -> S
         action,
         why: why.to_owned(),
         down: down.map(str::to_owned),
+        cost_change: None,
     }
 }

@@ -5,7 +5,7 @@ use gaia_names::{Service, Target};
 use super::{
     Action, Step,
     ids::{
-        FOLDER, LEFTOVERS, NAMESPACE, NATS_ACCOUNTS, POSTGRES_MIGRATIONS, POSTGRES_ROLES, PROCESSES, PROOF, RECORD,
+        FOLDER, LEFTOVERS, NAMESPACE, NATS_ACCOUNTS, POSTGRES_MIGRATIONS, POSTGRES_ROLES, PROCESSES, PROOF,
         REDIS_USERS, STORES, VOLUMES,
     },
     sight::{Sight, step},
@@ -35,7 +35,7 @@ pub(super) fn towards(observed: &Observed, blueprint: &Blueprint) -> Vec<Step> {
 
 /// The steps towards a blueprint of processes on this machine.
 fn on_this_machine(sight: &Sight<'_>) -> Vec<Step> {
-    let Sight { blueprint, record, .. } = *sight;
+    let blueprint = sight.blueprint;
     let mut steps = Vec::new();
     if sight.is_leftover() {
         let why = "a destroy ended in the middle: what is left of it goes first";
@@ -67,10 +67,8 @@ fn on_this_machine(sight: &Sight<'_>) -> Vec<Step> {
             .filter_map(|(service, instance)| sight.instance(*service, instance)),
     );
     steps.extend(blueprint.games.keys().filter_map(|game| sight.bundle(game)));
-    let is_noted = record.is_some_and(|record| !record.is_unfinished() && record.digest == blueprint.digest);
-    if steps.is_empty() && !is_noted {
-        let why = "an earlier command ended before it noted that all was done";
-        steps.push(step(RECORD, Action::Change, why, None));
+    if steps.is_empty() {
+        steps.extend(sight.note());
     }
     steps
 }

@@ -218,7 +218,7 @@ const AUTOSCALER: &[Key] = &[
 ];
 
 /// Where clusters can run.
-const REGIONS: &[&str] = &[
+pub(crate) const REGIONS: &[&str] = &[
     "global",
     "us-east",
     "us-central",

@@ -4,8 +4,8 @@ use insta::assert_snapshot;
 
 use crate::binary::Gaia;
 
-const VERBS: [&str; 19] = [
-    "new", "check", "explain", "plan", "render", "up", "status", "costs", "list", "logs", "restart", "down", "destroy",
+const VERBS: [&str; 20] = [
+    "new", "check", "explain", "plan", "render", "up", "scale", "status", "costs", "list", "logs", "restart", "down", "destroy",
     "doctor", "model", "keys", "play", "health", "serve",
 ];
 

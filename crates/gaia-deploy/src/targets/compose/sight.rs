@@ -10,7 +10,7 @@ use crate::{
     blueprint::digest_bytes,
     containers::parts::{self, Part, Role},
     plan::{
-        ids::{COMPOSE_FILES, LEFTOVERS, PORTS, RECORD, part_step, service_step, store_step},
+        ids::{COMPOSE_FILES, LEFTOVERS, PORTS, part_step, service_step, store_step},
         sight::{INTERRUPTED, Sight, step, store_down},
     },
     record::Record,
@@ -35,12 +35,8 @@ pub(crate) fn towards(sight: &Sight<'_>) -> Vec<Step> {
         }
     }
     steps.extend(blueprint.games.keys().filter_map(|game| sight.bundle(game)));
-    let is_noted = sight
-        .record
-        .is_some_and(|record| !record.is_unfinished() && record.digest == blueprint.digest);
-    if steps.is_empty() && !is_noted {
-        let why = "an earlier command ended before it noted that all was done";
-        steps.push(step(RECORD, Action::Change, why, None));
+    if steps.is_empty() {
+        steps.extend(sight.note());
     }
     steps
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Action, Step,
     plan::{
-        ids::{LEFTOVERS, RECORD},
+        ids::LEFTOVERS,
         sight::{INTERRUPTED, Sight, step},
     },
     secrets::Secrets,
@@ -32,12 +32,8 @@ pub(crate) fn towards(sight: &Sight<'_>) -> Vec<Step> {
     steps.extend(removed(sight, &wanted));
     steps.extend(objects.filter_map(|object| of_object(sight, object)));
     steps.extend(blueprint.games.keys().filter_map(|game| sight.bundle(game)));
-    let is_noted = sight
-        .record
-        .is_some_and(|record| !record.is_unfinished() && record.digest == blueprint.digest);
-    if steps.is_empty() && !is_noted {
-        let why = "an earlier command ended before it noted that all was done";
-        steps.push(step(RECORD, Action::Change, why, None));
+    if steps.is_empty() {
+        steps.extend(sight.note());
     }
     steps
 }

@@ -25,7 +25,7 @@ pub mod targets;
 
 pub use admin::Admin;
 pub use admin_api::{Answer, call as call_admin};
-pub use apply::{Applied, ApplyOptions, Event, Program, apply, destroy, restart, stop, tidy};
+pub use apply::{Applied, ApplyOptions, Event, Kept, Program, apply, destroy, restart, stop, tidy};
 pub use blueprint::{Blueprint, ClusterInput, Credentials, GameBlueprint, GameInput, Needs, Parent};
 pub use containers::logs::{Logs, container_logs};
 pub use costs::costs;

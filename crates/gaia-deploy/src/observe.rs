@@ -123,10 +123,16 @@ impl Observed {
         self.target
     }
 
+    /// Whether only its data is left, and what is needed to take that up again.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.life == Life::Kept)
+    }
+
     /// How many instances of each service are asked for once somebody asks for others; none is the usual number.
     #[must_use]
     pub fn asked(&self, wanted: &BTreeMap<Service, Option<u16>>) -> BTreeMap<Service, u16> {
-        let record = self.record.as_ref().filter(|record| record.life != Life::Destroying);
+        let record = self.record.as_ref().filter(|record| !record.is_ending());
         changed(&record.map(|record| record.asked.clone()).unwrap_or_default(), wanted)
     }
 

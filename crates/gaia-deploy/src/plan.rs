@@ -71,6 +71,9 @@ pub struct Plan {
     pub blueprint: String,
     /// The steps, in order.
     pub steps: Vec<Step>,
+    /// Whether a destroy leaves the data, and what is needed to take it up again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_volumes: bool,
     /// What the cluster costs a month; none while that was not asked or no price is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Cost>,
@@ -86,6 +89,7 @@ impl Plan {
             generation: blueprint.generation,
             blueprint: blueprint.digest.clone(),
             steps: steps::towards(observed, blueprint),
+            keeps_volumes: false,
             cost: None,
         }
     }
@@ -93,16 +97,28 @@ impl Plan {
     /// What makes the observed cluster go away, with its data. Pure. Empty if there is nothing.
     #[must_use]
     pub fn destroying(observed: &Observed) -> Self {
+        Self::ending(observed, false)
+    }
+
+    /// What makes all of the observed cluster go away but its data, and what is needed to take that up again. Pure. Empty if
+    /// nothing else is there.
+    #[must_use]
+    pub fn destroying_all_but_volumes(observed: &Observed) -> Self {
+        Self::ending(observed, true)
+    }
+
+    fn ending(observed: &Observed, keeps_volumes: bool) -> Self {
+        let is_done = !observed.exists() || keeps_volumes && observed.is_kept();
         Self {
             cluster: observed.cluster.clone(),
             parent: observed.parent().generation,
             generation: 0,
             blueprint: String::new(),
-            steps: if observed.exists() {
-                steps::away(observed)
-            } else {
-                Vec::new()
+            steps: match is_done {
+                true => Vec::new(),
+                false => steps::away(observed, keeps_volumes),
             },
+            keeps_volumes,
             cost: None,
         }
     }
@@ -141,6 +157,7 @@ impl fmt::Display for Plan {
             return self.write_cost(f);
         }
         match (self.parent, self.generation) {
+            (_, 0) if self.keeps_volumes => writeln!(f, "cluster `{}` goes away, but for its data", self.cluster)?,
             (_, 0) => writeln!(f, "cluster `{}` goes away, with its data", self.cluster)?,
             (0, to) => writeln!(f, "cluster `{}`, generation {to}", self.cluster)?,
             (from, to) if from == to => writeln!(f, "cluster `{}`, generation {to}, put right", self.cluster)?,

@@ -6,7 +6,12 @@ use chrono::{DateTime, Utc};
 use gaia_names::{ClusterName, GameId, InstanceId, Service, Target};
 use serde::{Deserialize, Serialize};
 
-use crate::{Blueprint, ClusterFolder, DeployError, Parent, Step, StepId, apply::Made, files};
+use crate::{
+    Blueprint, ClusterFolder, DeployError, Parent, Step, StepId,
+    apply::Made,
+    files,
+    plan::ids,
+};
 
 /// The form of the file; another number means another form.
 const FORMAT: u32 = 1;
@@ -21,6 +26,10 @@ pub(crate) enum Life {
     Stopped,
     /// It is being destroyed.
     Destroying,
+    /// All of it goes but its data.
+    Keeping,
+    /// Only its data is left, and what is needed to take it up again.
+    Kept,
 }
 
 /// One cluster's record.
@@ -124,6 +133,16 @@ impl Record {
         self.asked = kept.asked;
     }
 
+    /// Only its data is left, and what opens it. Its numbers go on.
+    pub(crate) fn keep_data(&mut self) {
+        let kept = [ids::SECRETS, ids::POSTGRES_DATA].map(|id| StepId(id.to_owned()));
+        let mut resources = std::mem::take(&mut self.resources);
+        resources.retain(|id, _| kept.contains(id));
+        self.begin_anew();
+        self.resources = resources;
+        self.life = Life::Kept;
+    }
+
     pub(crate) fn read(folder: &ClusterFolder) -> Result<Option<Self>, DeployError> {
         files::read_json(&folder.record(), "a cluster's record")
     }
@@ -140,10 +159,15 @@ impl Record {
         }
     }
 
+    /// Whether a destroy was begun and is not done.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.life, Life::Destroying | Life::Keeping)
+    }
+
     /// Whether an apply ended before its last step.
     pub(crate) fn is_unfinished(&self) -> bool {
         let applied = self.applied.as_ref().map(|blueprint| blueprint.generation);
-        self.intent.is_some() || self.life == Life::Destroying || applied != Some(self.generation)
+        self.intent.is_some() || self.is_ending() || applied != Some(self.generation)
     }
 }
 

@@ -29,6 +29,8 @@ pub enum ClusterState {
     Degraded,
     /// It was stopped and keeps its data.
     Stopped,
+    /// Only its data is left; `gaia up` takes it up again.
+    Kept,
     /// An apply or destroy ended in the middle; `gaia up` or `gaia destroy` goes on with it.
     Unfinished,
 }
@@ -126,6 +128,7 @@ impl fmt::Display for ClusterState {
             Self::Running => "running",
             Self::Degraded => "degraded",
             Self::Stopped => "stopped",
+            Self::Kept => "kept",
             Self::Unfinished => "unfinished",
         })
     }
@@ -220,6 +223,10 @@ fn judge(observed: &Observed, processes: &[ProcessStatus], is_watched: Option<bo
         why.push("its record, cluster.json, is missing".to_owned());
         return (ClusterState::Unfinished, why);
     };
+    if record.life == Life::Kept && record.intent.is_none() {
+        why.push("only its data is left; `gaia up` takes it up again, `gaia destroy` removes it".to_owned());
+        return (ClusterState::Kept, why);
+    }
     if record.is_unfinished() {
         why.push(unfinished(record));
         return (ClusterState::Unfinished, why);
@@ -246,10 +253,10 @@ fn judge(observed: &Observed, processes: &[ProcessStatus], is_watched: Option<bo
 }
 
 fn unfinished(record: &Record) -> String {
-    let next = if record.life == Life::Destroying {
-        "gaia destroy"
-    } else {
-        "gaia up"
+    let next = match record.life {
+        Life::Destroying => "gaia destroy",
+        Life::Keeping => "gaia destroy --keep-volumes",
+        Life::Up | Life::Stopped | Life::Kept => "gaia up",
     };
     match &record.intent {
         Some(Intent { step, command, since }) => {

@@ -5,7 +5,7 @@ use gaia_names::{GameId, Service, Store};
 use super::{
     Action, Step, StepId,
     ids::{
-        FOLDERS, PORTS, POSTGRES_DATA, RECORD, SECRETS, SUPERVISOR, bundle_digest, bundle_step, folders_digest, service_step,
+        FOLDERS, LEFTOVERS, PORTS, POSTGRES_DATA, RECORD, SECRETS, SUPERVISOR, bundle_digest, bundle_step, folders_digest, service_step,
         store_step,
     },
 };
@@ -40,7 +40,17 @@ impl Sight<'_> {
     /// Whether a destroy ended in the middle.
     pub(crate) fn is_leftover(&self) -> bool {
         let record = self.observed.record.as_ref();
-        record.is_some_and(|record| record.life == Life::Destroying)
+        record.is_some_and(Record::is_ending)
+    }
+
+    /// What a destroy has left that ended in the middle.
+    pub(crate) fn leftovers(&self) -> Step {
+        let record = self.observed.record.as_ref();
+        let why = match record.map(|record| record.life) {
+            Some(Life::Keeping) => "a destroy that keeps the data ended in the middle: it is ended first",
+            _ => "a destroy ended in the middle: what is left of it goes first",
+        };
+        step(LEFTOVERS, Action::Remove, why, Some("nothing works"))
     }
 
     pub(crate) fn is_interrupted(&self, id: &str) -> bool {

@@ -5,7 +5,7 @@ use gaia_names::{Service, Target};
 use super::{
     Action, Step,
     ids::{
-        FOLDER, LEFTOVERS, NAMESPACE, NATS_ACCOUNTS, POSTGRES_MIGRATIONS, POSTGRES_ROLES, PROCESSES, PROOF,
+        FOLDER, LEFTOVERS, NAMESPACE, NATS_ACCOUNTS, OBJECTS, POSTGRES_MIGRATIONS, POSTGRES_ROLES, PROCESSES, PROOF,
         REDIS_USERS, STORES, VOLUMES,
     },
     sight::{Sight, step},
@@ -38,8 +38,7 @@ fn on_this_machine(sight: &Sight<'_>) -> Vec<Step> {
     let blueprint = sight.blueprint;
     let mut steps = Vec::new();
     if sight.is_leftover() {
-        let why = "a destroy ended in the middle: what is left of it goes first";
-        steps.push(step(LEFTOVERS, Action::Remove, why, Some("nothing works")));
+        steps.push(sight.leftovers());
     }
     steps.extend(
         [
@@ -97,7 +96,7 @@ fn within_stores(sight: &Sight<'_>, blueprint: &Blueprint) -> impl Iterator<Item
 }
 
 /// The steps of a destroy.
-pub(super) fn away(observed: &Observed) -> Vec<Step> {
+pub(super) fn away(observed: &Observed, keeps_volumes: bool) -> Vec<Step> {
     let running = observed
         .processes
         .values()
@@ -110,6 +109,9 @@ pub(super) fn away(observed: &Observed) -> Vec<Step> {
     };
     let remove = |id: &str, why: &str, down| step(id, Action::Remove, why, down);
     let gone = Some("all its data is gone for good");
+    if keeps_volumes {
+        return away_but_volumes(observed, &why);
+    }
     let mut steps = match observed.target() {
         Target::Local => vec![remove(PROCESSES, &why, Some("nothing works"))],
         Target::Compose => vec![
@@ -124,6 +126,23 @@ pub(super) fn away(observed: &Observed) -> Vec<Step> {
     };
     let folder = format!("{} holds {held}", observed.folder.path().display());
     steps.push(remove(FOLDER, &folder, None));
+    steps.push(remove(PROOF, proof, None));
+    steps
+}
+
+/// The steps of a destroy that keeps the data.
+fn away_but_volumes(observed: &Observed, running: &str) -> Vec<Step> {
+    let remove = |id: &str, why: &str, down| step(id, Action::Remove, why, down);
+    let mut steps = vec![remove(PROCESSES, running, Some("nothing works"))];
+    if observed.target() == Target::Kubernetes {
+        let why = "all but the volumes, the secrets that open them, and the record";
+        steps.push(remove(OBJECTS, why, None));
+    } else {
+        let folder = observed.folder.path().display();
+        let why = format!("all of {folder} but the data, the secrets that open it, and the record");
+        steps.push(remove(FOLDER, &why, None));
+    }
+    let proof = "nothing may be left but the data and what is needed to take it up again";
     steps.push(remove(PROOF, proof, None));
     steps
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod difference;
 pub(crate) mod inventory;
+pub(crate) mod keeping;
 pub(crate) mod objects;
 pub(crate) mod observing;
 pub(crate) mod pods;

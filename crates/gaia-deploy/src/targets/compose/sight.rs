@@ -10,7 +10,7 @@ use crate::{
     blueprint::digest_bytes,
     containers::parts::{self, Part, Role},
     plan::{
-        ids::{COMPOSE_FILES, LEFTOVERS, PORTS, part_step, service_step, store_step},
+        ids::{COMPOSE_FILES, PORTS, part_step, service_step, store_step},
         sight::{INTERRUPTED, Sight, step, store_down},
     },
     record::Record,
@@ -22,8 +22,7 @@ pub(crate) fn towards(sight: &Sight<'_>) -> Vec<Step> {
     let project = project(observed, blueprint, sight.record);
     let mut steps = Vec::new();
     if sight.is_leftover() {
-        let why = "a destroy ended in the middle: what is left of it goes first";
-        steps.push(step(LEFTOVERS, Action::Remove, why, Some("nothing works")));
+        steps.push(sight.leftovers());
     }
     let first = [sight.secrets(), ports(sight), files(sight, project.as_ref())];
     steps.extend(first.into_iter().flatten());

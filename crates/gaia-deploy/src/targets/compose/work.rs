@@ -16,7 +16,7 @@ use super::{
     sight::files_digest,
 };
 use crate::{
-    Action, Blueprint, ClusterFolder, DeployError, Home, Step,
+    Action, Blueprint, ClusterFolder, DeployError, Home, Kept, Step,
     admin_api::Gateway,
     apply::Made,
     containers::{
@@ -29,7 +29,7 @@ use crate::{
         COMPOSE_FILES, LEFTOVERS, PORTS, RECORD, SECRETS, bundle_digest, bundle_step, part_step, service_step,
         store_step,
     },
-    record::Record,
+    record::{Life, Record},
     secrets::Secrets,
     targets::local::{destroying, place::OsUser, ports},
 };
@@ -124,6 +124,11 @@ impl<'a> Work<'a> {
 
     async fn leftovers(&mut self) -> Result<Made, DeployError> {
         stop_all(&self.engine, &self.blueprint.cluster).await?;
+        if self.record.life == Life::Keeping {
+            destroying::remove_all_but_data(self.folder)?;
+            self.record.begin_anew();
+            return Ok(None);
+        }
         remove_volumes(&self.engine, &self.blueprint.cluster).await?;
         destroying::remove_all_but_record(self.folder)?;
         self.record.begin_anew();
@@ -379,6 +384,12 @@ pub(crate) async fn stop_all(engine: &Engine, cluster: &ClusterName) -> Result<(
     remove_each(engine, &["rm", "--force"], &containers).await?;
     let networks = engine.labelled("network", &project).await?;
     remove_each(engine, &["network", "rm"], &networks).await
+}
+
+/// A cluster's volumes, as a destroy keeps them.
+pub(crate) async fn volumes(engine: &Engine, cluster: &ClusterName) -> Result<Vec<Kept>, DeployError> {
+    let volumes = engine.labelled("volume", &project(cluster)).await?;
+    Ok(volumes.iter().map(|name| Kept::data(format!("the volume {name}"))).collect())
 }
 
 /// Removes a cluster's volumes, with all that they hold.

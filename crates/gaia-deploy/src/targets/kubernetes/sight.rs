@@ -9,10 +9,7 @@ use super::{
 };
 use crate::{
     Action, Step,
-    plan::{
-        ids::LEFTOVERS,
-        sight::{INTERRUPTED, Sight, step},
-    },
+    plan::sight::{INTERRUPTED, Sight, step},
     secrets::Secrets,
 };
 
@@ -21,8 +18,7 @@ pub(crate) fn towards(sight: &Sight<'_>) -> Vec<Step> {
     let (observed, blueprint) = (sight.observed, sight.blueprint);
     let mut steps = Vec::new();
     if sight.is_leftover() || observed.is_ending {
-        let why = "a destroy ended in the middle: what is left of it goes first";
-        steps.push(step(LEFTOVERS, Action::Remove, why, Some("nothing works")));
+        steps.push(sight.leftovers());
     }
     let Some(wanted) = wanted(sight) else { return steps };
     let mut objects = wanted.iter();

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::{
     inventory::Inventory,
+    keeping,
     objects::{self, CLUSTER, Object, step_of},
     observing::{Found, why_not},
     sight::kind_of,
@@ -17,16 +18,16 @@ use crate::{
     Action, Blueprint, DeployError, Step,
     apply::Made,
     plan::ids::{LEFTOVERS, RECORD, SECRETS, bundle_digest, bundle_step},
-    record::Record,
+    record::{Life, Record},
     secrets::Secrets,
 };
 
 /// How long a part may take until it is well: an image may have to be fetched, a disk to be made.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long it may take until a namespace is gone with all that it holds.
-const ENDING: Duration = Duration::from_secs(180);
+pub(super) const ENDING: Duration = Duration::from_secs(180);
 /// How often it is looked at meanwhile.
-const LOOK: Duration = Duration::from_millis(250);
+pub(super) const LOOK: Duration = Duration::from_millis(250);
 
 /// What the steps of one apply work with.
 pub(crate) struct Work<'a> {
@@ -68,6 +69,13 @@ impl<'a> Work<'a> {
     /// Does what a step says.
     pub(crate) async fn carry_out(&mut self, step: &Step) -> Result<Made, DeployError> {
         match step.id.0.as_str() {
+            LEFTOVERS if self.record.life == Life::Keeping => {
+                stop_all(&self.inventory).await?;
+                keeping::remove_all_but_data(&self.inventory).await?;
+                self.record.begin_anew();
+                self.record.ports = objects::ports(self.blueprint, &self.record.ports);
+                Ok(None)
+            }
             LEFTOVERS => {
                 end(&self.inventory).await?;
                 self.record.begin_anew();
@@ -431,7 +439,7 @@ pub(crate) async fn stop_all(inventory: &Inventory) -> Result<(), DeployError> {
     Ok(())
 }
 
-fn still_there(what: String, began: Instant) -> DeployError {
+pub(super) fn still_there(what: String, began: Instant) -> DeployError {
     DeployError::Silent {
         what,
         seconds: began.elapsed().as_secs(),

@@ -18,6 +18,9 @@ const MOST_PODS: u16 = 1_000;
 /// How large a cluster is to be, and where it runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Needs {
+    /// Whose it is, as a label; none where several games of different studios share it, or nobody says.
+    #[serde(default)]
+    pub studio: Option<String>,
     /// How many players it is for.
     pub size: Size,
     /// The regions, home first.
@@ -37,6 +40,7 @@ impl Needs {
     #[must_use]
     pub fn of_size(size: Size) -> Self {
         Self {
+            studio: None,
             size,
             regions: vec!["us-east".to_owned()],
             images: Images::default(),
@@ -50,6 +54,7 @@ impl Needs {
     #[must_use]
     pub fn of(game: &Game) -> Self {
         Self {
+            studio: game.studio.clone(),
             size: game.size,
             regions: game.regions.clone(),
             images: game.images.clone(),
@@ -173,7 +178,9 @@ impl ClusterInput {
         let applied = observed.applied().filter(|_| observed.is_meant_to_run());
         let (Some(applied), Some(mut credentials)) = (applied, observed.credentials()) else {
             let next = "bring it up first: `gaia up <folder>`";
-            return Err(DeployError::Input(format!("cluster `{cluster}` does not run as a whole; {next}")));
+            return Err(DeployError::Input(format!(
+                "cluster `{cluster}` does not run as a whole; {next}"
+            )));
         };
         let mut take = |game: &GameId| GameInput {
             bundle: applied.games[game].bundle.clone(),
@@ -301,7 +308,7 @@ impl Blueprint {
         let bundles: BTreeMap<_, _> = self.games.iter().map(|(id, game)| (id, &game.bundle_digest)).collect();
         match self.target {
             // Here a process may use what the machine has.
-            Target::Local => digest(&(&self.cluster, bundles, &self.replicas, &self.asked)),
+            Target::Local => digest(&(&self.cluster, bundles, &self.replicas, &self.asked, &self.needs.studio)),
             Target::Compose | Target::Kubernetes => digest(&(
                 &self.cluster,
                 bundles,

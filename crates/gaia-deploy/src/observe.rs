@@ -17,6 +17,7 @@ use crate::{
     containers::exec::Exec,
     error::with_cause,
     files,
+    plan::ids::{POSTGRES_DATA, store_step},
     record::{Life, Ports, Record},
     secrets::Secrets,
     stores::{nats, postgres, redis},
@@ -64,6 +65,12 @@ pub struct Observed {
     pub(crate) bundles_in_use: BTreeMap<GameId, Result<BundleInUse, String>>,
     /// Recorded ports that somebody else has taken while nobody of ours used them.
     pub(crate) lost_ports: BTreeSet<u16>,
+    /// The stores that were made to keep something, and why that is lost.
+    pub(crate) lost_data: BTreeMap<Store, String>,
+    /// The id that each image has now, by its name, where it can change under the name.
+    pub(crate) images: BTreeMap<String, String>,
+    /// The digest of the Compose file and of what the containers mount, as they lie there.
+    pub(crate) files_digest: Option<String>,
     /// Files of the cluster that cannot be read.
     pub(crate) faults: Vec<String>,
 }
@@ -87,6 +94,8 @@ pub struct ObservedProcess {
     pub memory_bytes: Option<u64>,
     /// What it was told when it started.
     pub(crate) revision: String,
+    /// The id of the image that it was made from, where that is known.
+    pub(crate) image: Option<String>,
 }
 
 impl Observed {
@@ -196,6 +205,7 @@ impl ObservedProcess {
             readiness: Err("its container is gone".to_owned()),
             memory_bytes: None,
             revision: String::new(),
+            image: None,
         }
     }
 
@@ -226,6 +236,9 @@ pub async fn observe(home: &Home, cluster: &ClusterName) -> Result<Observed, Dep
         settings: BTreeMap::new(),
         bundles_in_use: BTreeMap::new(),
         lost_ports: BTreeSet::new(),
+        lost_data: BTreeMap::new(),
+        images: BTreeMap::new(),
+        files_digest: None,
         folder,
         record: None,
         secrets: None,
@@ -271,6 +284,19 @@ impl Observed {
         }
         self.processes = found.processes();
         self.gateway = found.gateway(&inventory.kubernetes, &inventory.namespace());
+        for store in Store::ALL {
+            let id = StepId(format!("statefulset:{store}"));
+            let record = self.record.as_ref().filter(|record| !record.is_ending());
+            let made = record.and_then(|record| record.resources.get(&id));
+            let kept = made
+                .map(|made| made.digest.as_str())
+                .filter(|digest| !digest.is_empty());
+            let now = found.claims(store.as_str());
+            if kept.is_some_and(|kept| !kept.split(", ").all(|claim| now.contains(claim))) {
+                let why = "its volume is gone, or another one than was made: what it held is lost";
+                self.lost_data.insert(*store, why.to_owned());
+            }
+        }
         self.objects = found.objects;
         Ok(())
     }
@@ -284,7 +310,18 @@ impl Observed {
         self.ask_for_readiness().await;
         self.gateway = self.gateway_ops_port().map(Gateway::Port);
         self.look_for_lost_ports();
+        let data = Place::paths(self.folder.path()).postgres_data();
+        if self.was_made(&StepId(POSTGRES_DATA.to_owned())) && !data.exists() {
+            let why = format!("{} is gone, and what it held with it", data.display());
+            self.lost_data.insert(Store::Postgres, why);
+        }
         Ok(())
+    }
+
+    /// Whether a step has made something that should be there.
+    fn was_made(&self, id: &StepId) -> bool {
+        let record = self.record.as_ref().filter(|record| !record.is_ending());
+        record.is_some_and(|record| record.resources.contains_key(id))
     }
 
     async fn look_at_containers(&mut self) -> Result<(), DeployError> {
@@ -303,6 +340,20 @@ impl Observed {
             }
         }
         self.gateway = found.gateway();
+        for (store, volume) in compose::render::volumes_of_stores(&self.cluster) {
+            let why = match found.volumes.get(&volume) {
+                None => format!("the volume {volume} is gone, and what it held with it"),
+                Some(owner) if *owner != compose::observing::owner(&self.folder) => {
+                    format!("the volume {volume} is another cluster's")
+                }
+                Some(_) => continue,
+            };
+            if self.was_made(&store_step(store)) {
+                self.lost_data.insert(store, why);
+            }
+        }
+        self.files_digest = compose::sight::found_digest(&compose::work::root(&self.folder));
+        self.images = found.images;
         let gateways = self.record.iter().flat_map(|record| record.ports.gateway.values());
         let gateways = gateways.filter(|_| !found.containers.contains_key("gateway-1"));
         self.lost_ports = gateways.copied().filter(|port| !ports::is_free(*port)).collect();
@@ -418,6 +469,7 @@ fn supervisor(report: &Report) -> Option<ObservedProcess> {
         readiness: Ok(()),
         memory_bytes: None,
         revision: String::new(),
+        image: None,
     })
 }
 
@@ -454,6 +506,7 @@ fn processes(
                     .filter(|_| is_known)
                     .map(|process| process.revision.clone())
                     .unwrap_or_default(),
+                image: None,
             },
         );
     }

@@ -42,6 +42,24 @@ pub enum Action {
     Remove,
 }
 
+/// How what is there differs from what was applied, where nobody has asked for something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Drift {
+    /// It was made and is not there, or does not run.
+    Missing,
+    /// Somebody has changed what it was told.
+    Config,
+    /// Somebody has changed how many there are.
+    Scale,
+    /// It runs another image than it would be made from now.
+    Image,
+    /// It is ours by its labels, and nobody has asked for it.
+    Orphan,
+    /// What it keeps is gone, or another cluster's.
+    Data,
+}
+
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -53,6 +71,9 @@ pub struct Step {
     pub why: String,
     /// What does not work meanwhile; none if nobody notices.
     pub down: Option<String>,
+    /// What has come to differ from what was applied, if that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
     /// What it changes of a month's costs, in millionths of the currency of the plan's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_change: Option<i64>,
@@ -150,6 +171,19 @@ impl fmt::Display for Action {
     }
 }
 
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Missing => "missing",
+            Self::Config => "config",
+            Self::Scale => "scale",
+            Self::Image => "image",
+            Self::Orphan => "orphan",
+            Self::Data => "data",
+        })
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
@@ -165,7 +199,11 @@ impl fmt::Display for Plan {
         }
         let widest = self.steps.iter().map(|step| step.id.0.len()).max().unwrap_or_default();
         for step in &self.steps {
-            write!(f, "  {:7}  {:widest$}  {}", step.action, step.id, step.why)?;
+            write!(f, "  {:7}  {:widest$}  ", step.action, step.id)?;
+            if let Some(drift) = step.drift {
+                write!(f, "drift, {drift}: ")?;
+            }
+            f.write_str(&step.why)?;
             match (&self.cost, step.cost_change) {
                 (Some(cost), Some(change)) => writeln!(f, " ({} a month)", cost.change(change))?,
                 _ => writeln!(f)?,

@@ -6,12 +6,7 @@ use chrono::{DateTime, Utc};
 use gaia_names::{ClusterName, GameId, InstanceId, Service, Target};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Blueprint, ClusterFolder, DeployError, Parent, Step, StepId,
-    apply::Made,
-    files,
-    plan::ids,
-};
+use crate::{Blueprint, ClusterFolder, DeployError, Parent, Step, StepId, apply::Made, files, plan::ids};
 
 /// The form of the file; another number means another form.
 const FORMAT: u32 = 1;
@@ -53,6 +48,9 @@ pub(crate) struct Record {
     pub(crate) asked: BTreeMap<Service, u16>,
     pub(crate) ports: Ports,
     pub(crate) instances: BTreeMap<String, InstanceId>,
+    /// The labels that its networks and volumes were made with, on Compose.
+    #[serde(default)]
+    pub(crate) made_with: Option<BTreeMap<String, String>>,
     /// What was made, by the step that made it.
     pub(crate) resources: BTreeMap<StepId, Resource>,
     /// The step that is being done, or was when the command ended.
@@ -104,6 +102,7 @@ impl Record {
             asked: BTreeMap::new(),
             ports: Ports::default(),
             instances: BTreeMap::new(),
+            made_with: None,
             resources: BTreeMap::new(),
             intent: None,
         }
@@ -123,7 +122,7 @@ impl Record {
         self.intent = None;
     }
 
-    /// Nothing is left of what it speaks of, and it is to run again. Its numbers go on.
+    /// Nothing is left of what it speaks of, but perhaps its data, and it is to run again. Its numbers go on.
     pub(crate) fn begin_anew(&mut self) {
         let fresh = Self::new(self.cluster.clone(), self.target);
         let kept = std::mem::replace(self, fresh);
@@ -131,6 +130,9 @@ impl Record {
         self.digest = kept.digest;
         self.bundles = kept.bundles;
         self.asked = kept.asked;
+        if kept.life == Life::Keeping {
+            self.made_with = kept.made_with;
+        }
     }
 
     /// Only its data is left, and what opens it. Its numbers go on.

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::{
-    DeployError, Home, Observed,
+    Blueprint, DeployError, Drift, Home, Observed, Plan, Step, StepId,
     containers::parts::Role,
     observe,
+    plan::ids::SECRETS,
     record::{Intent, Life, Record},
     targets::{
         compose::{engine::Engine, render::project},
@@ -54,10 +55,27 @@ pub struct ClusterStatus {
     pub target: Target,
     /// Who watches over the processes, where that is one of Gaia's own.
     pub supervisor: Option<SupervisorStatus>,
+    /// What has come to differ from what was applied; `gaia up` puts it right.
+    #[serde(default)]
+    pub drift: Vec<Drifted>,
+    /// When its secrets were made, or last added to.
+    #[serde(default)]
+    pub secrets_made_at: Option<DateTime<Utc>>,
     /// Its stores and services.
     pub processes: Vec<ProcessStatus>,
     /// Where the logs are.
     pub logs: PathBuf,
+}
+
+/// Something that has come to differ from what was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drifted {
+    /// What, by the step that puts it right.
+    pub what: StepId,
+    /// How.
+    pub class: Drift,
+    /// In words.
+    pub why: String,
 }
 
 /// One game in a cluster.
@@ -211,10 +229,40 @@ impl ClusterStatus {
             gateway_url: games.first().and_then(|game| game.gateway_url.clone()),
             games,
             supervisor,
+            drift: drift(observed),
+            secrets_made_at: secrets_made_at(observed),
             processes,
             logs: observed.folder.logs(),
         }
     }
+}
+
+fn secrets_made_at(observed: &Observed) -> Option<DateTime<Utc>> {
+    let made = observed.record.as_ref()?.resources.get(&StepId(SECRETS.to_owned()))?;
+    observed.secrets.as_ref().map(|_| made.at)
+}
+
+/// What a plan towards what was applied would put right.
+fn drift(observed: &Observed) -> Vec<Drifted> {
+    let Some(applied) = observed.applied() else {
+        return Vec::new();
+    };
+    let credentials = observed.credentials();
+    // Without what chat was told, what it should be told cannot be compared.
+    let is_known = |drift: &Drift| credentials.is_some() || *drift != Drift::Config;
+    let applied = Blueprint {
+        credentials: credentials.clone().unwrap_or_default(),
+        ..applied.clone()
+    };
+    let of_step = |step: Step| {
+        Some(Drifted {
+            what: step.id,
+            class: step.drift.filter(is_known)?,
+            why: step.why,
+        })
+    };
+    let steps = Plan::between(observed, &applied).steps;
+    steps.into_iter().filter_map(of_step).collect()
 }
 
 fn judge(observed: &Observed, processes: &[ProcessStatus], is_watched: Option<bool>) -> (ClusterState, Vec<String>) {

@@ -61,6 +61,7 @@ pub(crate) fn read(kind: &Kind, text: &str, is_plain: bool) -> Result<Value, Ref
         Kind::Money => money(text).map(Value::Number),
         Kind::Amount => number(exact(text, MILLION), 0, MOST_MONEY),
         Kind::Currency => named(text, text.len() == 3 && text.bytes().all(|c| c.is_ascii_uppercase())),
+        Kind::Label => named(text, is_label(text)),
         Kind::Day => named(text, text.parse::<NaiveDate>().is_ok()),
         Kind::Replicas { may_cluster } => replicas(text, *may_cluster).map(Value::Replicas),
         Kind::Address => address(text).map(Value::Text),
@@ -137,6 +138,16 @@ fn is_tool_name(tool: &str) -> bool {
         && tool
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
+
+/// Whether it may stand as a label wherever games run.
+fn is_label(text: &str) -> bool {
+    let ends = [text.chars().next(), text.chars().next_back()];
+    text.len() <= 63
+        && ends.iter().all(|end| end.is_some_and(|c| c.is_ascii_alphanumeric()))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 fn is_variable(text: &str) -> bool {

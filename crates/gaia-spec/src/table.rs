@@ -89,6 +89,8 @@ pub(crate) enum Kind {
     Currency,
     /// `2026-04-01`.
     Day,
+    /// What may stand as a label of a container or an object of Kubernetes.
+    Label,
     /// `2`, `10+`, `3 (cluster mode)`.
     Replicas {
         may_cluster: bool,
@@ -241,6 +243,9 @@ impl Kind {
             Self::Money => "an amount of US dollars such as $5, 5 USD or 0.50, with at most six decimals".to_owned(),
             Self::Amount => "a number such as 0.0405, with at most six decimals".to_owned(),
             Self::Currency => "the three capital letters of a currency, such as USD".to_owned(),
+            Self::Label => {
+                "at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last".to_owned()
+            }
             Self::Day => "a day such as 2026-04-01".to_owned(),
             Self::Replicas { may_cluster: false } => "a number of replicas from 1 to 1000, such as 2 or 10+".to_owned(),
             Self::Replicas { may_cluster: true } => {

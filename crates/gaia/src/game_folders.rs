@@ -72,10 +72,17 @@ pub(crate) fn read(shape: &Shape) -> anyhow::Result<Wanted> {
         let checked = check(folder)?;
         warnings.extend(checked.warnings.iter().map(told));
         let own = Needs::of(&checked.game);
-        // Several games share what the largest of them needs.
+        // Several games share what the largest of them needs, and the label of a studio if they all have it.
         needs = Some(match needs.take() {
-            Some(before) if before.size >= own.size => before,
-            _ => own,
+            Some(before) => {
+                let studio = own
+                    .studio
+                    .clone()
+                    .filter(|studio| before.studio.as_ref() == Some(studio));
+                let larger = if before.size >= own.size { before } else { own };
+                Needs { studio, ..larger }
+            }
+            None => own,
         });
         let route_keys = keys(&checked.key_references(), &mut warnings);
         games.push(GameInput {

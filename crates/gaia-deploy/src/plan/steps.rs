@@ -5,8 +5,8 @@ use gaia_names::{Service, Target};
 use super::{
     Action, Step,
     ids::{
-        FOLDER, LEFTOVERS, NAMESPACE, NATS_ACCOUNTS, OBJECTS, POSTGRES_MIGRATIONS, POSTGRES_ROLES, PROCESSES, PROOF,
-        REDIS_USERS, STORES, VOLUMES,
+        FOLDER, NAMESPACE, NATS_ACCOUNTS, OBJECTS, POSTGRES_MIGRATIONS, POSTGRES_ROLES, PROCESSES, PROOF, REDIS_USERS,
+        STORES, VOLUMES,
     },
     sight::{Sight, step},
 };
@@ -26,11 +26,12 @@ pub(super) fn towards(observed: &Observed, blueprint: &Blueprint) -> Vec<Step> {
     if sight.is_leftover() {
         sight.record = None;
     }
-    match blueprint.target {
+    let steps = match blueprint.target {
         Target::Local => on_this_machine(&sight),
         Target::Compose => compose::sight::towards(&sight),
         Target::Kubernetes => kubernetes::sight::towards(&sight),
-    }
+    };
+    sight.with_true_drift(steps)
 }
 
 /// The steps towards a blueprint of processes on this machine.
@@ -90,9 +91,10 @@ fn within_stores(sight: &Sight<'_>, blueprint: &Blueprint) -> impl Iterator<Item
             "the games or their rights differ",
         ),
     ];
-    wanted
-        .into_iter()
-        .filter_map(|(id, digest, differs)| sight.made(id, &digest, differs))
+    wanted.into_iter().filter_map(|(id, digest, differs)| match id {
+        POSTGRES_ROLES | POSTGRES_MIGRATIONS => sight.made_in_postgres(id, &digest, differs),
+        _ => sight.made(id, &digest, differs),
+    })
 }
 
 /// The steps of a destroy.

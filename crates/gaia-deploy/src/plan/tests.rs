@@ -61,6 +61,9 @@ fn nothing() -> Observed {
         settings: BTreeMap::new(),
         bundles_in_use: BTreeMap::new(),
         lost_ports: BTreeSet::new(),
+        lost_data: BTreeMap::new(),
+        images: BTreeMap::new(),
+        files_digest: None,
         faults: Vec::new(),
     }
 }
@@ -75,6 +78,7 @@ fn running(revision: String) -> ObservedProcess {
         readiness: Ok(()),
         memory_bytes: None,
         revision,
+        image: None,
     }
 }
 
@@ -476,10 +480,16 @@ fn a_plan_says_what_each_step_changes_of_a_months_costs() {
     let plan = priced(&stopped, input("dark"), &book);
     let cost = plan.cost.unwrap();
     assert_eq!(cost.before, 10_000_000, "what is stopped costs what its volume does");
-    assert_eq!(priced(&after(&first()), input("dark"), &book).cost.unwrap().before, cost.after);
+    assert_eq!(
+        priced(&after(&first()), input("dark"), &book).cost.unwrap().before,
+        cost.after
+    );
     let free = priced(&nothing(), input("dark"), &PriceBook::shipped().unwrap());
     assert!(!free.to_string().contains("a month"), "{free}");
-    assert_eq!(priced(&nothing(), input("dark"), &price_book(Target::Compose)).cost, None);
+    assert_eq!(
+        priced(&nothing(), input("dark"), &price_book(Target::Compose)).cost,
+        None
+    );
 }
 
 #[test]
@@ -504,9 +514,53 @@ fn a_cluster_that_follows_the_load_has_a_range_of_costs() {
     assert_snapshot!(plan.to_string().lines().last().unwrap(), @"");
     let cost = plan.cost.unwrap();
     let changes: i64 = plan.steps.iter().filter_map(|step| step.cost_change).sum();
-    assert_eq!(u64::try_from(changes).unwrap(), cost.after, "every part has a step that says what it costs");
-    let twice = priced(&observed, scaled(1), &PriceBook::shipped().unwrap()).cost.unwrap();
+    assert_eq!(
+        u64::try_from(changes).unwrap(),
+        cost.after,
+        "every part has a step that says what it costs"
+    );
+    let twice = priced(&observed, scaled(1), &PriceBook::shipped().unwrap())
+        .cost
+        .unwrap();
     assert_eq!(twice.by_load.map(|(least, most)| least == most), Some(true));
+}
+
+#[test]
+fn a_number_that_follows_the_load_is_not_asked_for_by_name() {
+    let mut scaled = ClusterInput {
+        target: Target::Kubernetes,
+        ..input("dark")
+    };
+    scaled.needs.autoscaler = Some(Autoscaler {
+        min_replicas: 2,
+        max_replicas: 9,
+        target_cpu_percent: 70,
+    });
+    let refused = scaled
+        .scale(&BTreeMap::from([(Service::Chat, Some(3))]))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("from 2 to 9") && refused.contains("horizontalPodAutoscaler"),
+        "{refused}"
+    );
+    scaled.scale(&BTreeMap::from([(Service::Chat, None)])).unwrap();
+    scaled.target = Target::Compose;
+    scaled.scale(&BTreeMap::from([(Service::Chat, Some(3))])).unwrap();
+    scaled.scale(&BTreeMap::from([(Service::Auth, Some(2))])).unwrap();
+    assert_eq!(
+        scaled.replicas,
+        BTreeMap::from([(Service::Auth, 2), (Service::Chat, 3)])
+    );
+}
+
+#[test]
+fn what_is_asked_for_by_name_is_written_down_also_where_nothing_differs() {
+    let one = ClusterInput {
+        replicas: BTreeMap::from([(Service::Chat, 1)]),
+        ..input("dark")
+    };
+    assert_snapshot!(plan(&after(&first()), one), @"");
 }
 
 #[test]

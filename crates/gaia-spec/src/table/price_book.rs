@@ -21,9 +21,13 @@ pub(crate) const PRICE_BOOK: &[Key] = &[
 ];
 
 const PRICE: &[Key] = &[
-    Key::new("target", Kind::Choice(&["local", "compose", "kubernetes"]), "Where clusters run.")
-        .required()
-        .example("kubernetes"),
+    Key::new(
+        "target",
+        Kind::Choice(&["local", "compose", "kubernetes"]),
+        "Where clusters run.",
+    )
+    .required()
+    .example("kubernetes"),
     Key::new("region", Kind::Choice(REGIONS), "The home of the game.")
         .said("all regions")
         .example("eu-west"),

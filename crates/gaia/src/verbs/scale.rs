@@ -54,7 +54,10 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         "replicas": blueprint.replicas,
         "asked": blueprint.asked,
     }));
-    let counts = blueprint.replicas.iter().map(|(service, count)| format!("{count} {service}"));
+    let counts = blueprint
+        .replicas
+        .iter()
+        .map(|(service, count)| format!("{count} {service}"));
     output.say(format_args!("{cluster} runs {}", counts.collect::<Vec<_>>().join(", ")));
     Ok(Outcome::Done)
 }

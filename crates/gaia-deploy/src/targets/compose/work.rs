@@ -190,13 +190,15 @@ impl<'a> Work<'a> {
             ports: &self.record.ports,
             owner: &owner(self.folder),
             user: user(),
+            made_with: self.record.made_with.as_ref(),
             cores: cores(),
         });
         rendered.ok_or(DeployError::OtherBlueprint)
     }
 
-    fn write_files(&self) -> Result<Made, DeployError> {
+    fn write_files(&mut self) -> Result<Made, DeployError> {
         let project = self.project()?;
+        self.record.made_with.get_or_insert_with(|| project.labels.clone());
         let root = root(self.folder);
         write_project(&project, &root)?;
         Ok(Some((root.display().to_string(), files_digest(&project))))
@@ -204,6 +206,9 @@ impl<'a> Work<'a> {
 
     /// Makes a container what the file says, and waits until it is well.
     async fn start(&self, part: &Part, instance: &str) -> Result<Made, DeployError> {
+        if part.data.is_some() {
+            self.refuse_foreign_volume().await?;
+        }
         let file = root(self.folder).join(FILE);
         let mut args = vec!["up", "--detach", "--no-deps", "--no-build", "--quiet-pull"];
         if part.check == Check::Ends {
@@ -215,6 +220,18 @@ impl<'a> Work<'a> {
         let id = wait_until_well(&self.engine, &self.blueprint.cluster, &part.check, instance).await?;
         let revision = self.project()?.revisions.remove(instance).unwrap_or_default();
         Ok(Some((id, revision)))
+    }
+
+    async fn refuse_foreign_volume(&self) -> Result<(), DeployError> {
+        let project = project(&self.blueprint.cluster);
+        let volumes = self.engine.volumes(&project, render::OWNER).await?;
+        match volumes.iter().find(|(_, of)| **of != owner(self.folder)) {
+            None => Ok(()),
+            Some((volume, _)) => Err(DeployError::Foreign {
+                what: format!("the volume {volume}"),
+                help: "another GAIA_HOME made it, or somebody by hand; remove or rename it there".to_owned(),
+            }),
+        }
     }
 
     async fn publish(&self, game: &GameId) -> Result<Made, DeployError> {
@@ -389,7 +406,10 @@ pub(crate) async fn stop_all(engine: &Engine, cluster: &ClusterName) -> Result<(
 /// A cluster's volumes, as a destroy keeps them.
 pub(crate) async fn volumes(engine: &Engine, cluster: &ClusterName) -> Result<Vec<Kept>, DeployError> {
     let volumes = engine.labelled("volume", &project(cluster)).await?;
-    Ok(volumes.iter().map(|name| Kept::data(format!("the volume {name}"))).collect())
+    Ok(volumes
+        .iter()
+        .map(|name| Kept::data(format!("the volume {name}")))
+        .collect())
 }
 
 /// Removes a cluster's volumes, with all that they hold.

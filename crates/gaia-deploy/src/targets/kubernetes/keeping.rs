@@ -43,7 +43,10 @@ pub(crate) async fn remove_all_but_data(inventory: &Inventory) -> Result<(), Dep
 pub(crate) async fn left(inventory: &Inventory) -> Result<(Vec<String>, Vec<Kept>), DeployError> {
     let (kubernetes, namespace) = (&inventory.kubernetes, inventory.namespace());
     let selector = format!("{CLUSTER}={}", inventory.cluster);
-    let (mut left, mut kept) = (Vec::new(), vec![Kept::data(format!("the namespace {namespace}, which holds the rest"))]);
+    let (mut left, mut kept) = (
+        Vec::new(),
+        vec![Kept::data(format!("the namespace {namespace}, which holds the rest"))],
+    );
     for kind in MADE_OF.into_iter().chain([Kind::POD, Kind::VOLUME_CLAIM]) {
         for object in kubernetes.list(kind, &namespace, &selector).await? {
             let name = name(&object);

@@ -47,6 +47,8 @@ pub(crate) struct Found {
     pub(crate) namespace: Option<Value>,
     pub(crate) objects: BTreeMap<StepId, Live>,
     pub(crate) pods: Vec<Value>,
+    /// The claims to volumes.
+    pub(crate) volume_claims: Vec<Value>,
 }
 
 impl Found {
@@ -64,6 +66,7 @@ impl Found {
                 namespace: None,
                 objects: BTreeMap::new(),
                 pods: Vec::new(),
+                volume_claims: Vec::new(),
             });
         };
         if namespace["metadata"]["labels"][CLUSTER] != cluster.as_str() {
@@ -83,11 +86,13 @@ impl Found {
             }
         }
         let pods = kubernetes.list(Kind::POD, &name, &selector).await?;
+        let volume_claims = kubernetes.list(Kind::VOLUME_CLAIM, &name, &selector).await?;
         objects.insert(step_of(Kind::NAMESPACE, &name), Live(namespace.clone()));
         Ok(Self {
             namespace: Some(namespace),
             objects,
             pods,
+            volume_claims,
         })
     }
 
@@ -105,6 +110,11 @@ impl Found {
             .collect()
     }
 
+    /// The claims of a part, each with the id that no other one ever has.
+    pub(crate) fn claims(&self, part: &str) -> String {
+        claims(&self.volume_claims, part)
+    }
+
     /// A gateway that is ready, and how it is reached.
     pub(crate) fn gateway(&self, kubernetes: &Kubernetes, namespace: &str) -> Option<Gateway> {
         let is_gateway =
@@ -120,6 +130,18 @@ impl Found {
             pod: ready["metadata"]["name"].as_str()?.to_owned(),
         }))
     }
+}
+
+/// The claims of a part, each with the id that no other one ever has.
+pub(crate) fn claims(all: &[Value], part: &str) -> String {
+    let mut ids: Vec<String> = all
+        .iter()
+        .map(|claim| &claim["metadata"])
+        .filter(|metadata| metadata["labels"]["app.kubernetes.io/name"] == part)
+        .map(|metadata| format!("{} {}", metadata["name"], metadata["uid"]))
+        .collect();
+    ids.sort();
+    ids.join(", ")
 }
 
 fn process(pod: &Value) -> ObservedProcess {
@@ -152,6 +174,7 @@ fn process(pod: &Value) -> ObservedProcess {
         },
         memory_bytes: None,
         revision: String::new(),
+        image: None,
     }
 }
 

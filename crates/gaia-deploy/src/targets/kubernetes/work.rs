@@ -11,7 +11,7 @@ use super::{
     inventory::Inventory,
     keeping,
     objects::{self, CLUSTER, Object, step_of},
-    observing::{Found, why_not},
+    observing::{Found, claims, why_not},
     sight::kind_of,
 };
 use crate::{
@@ -118,7 +118,21 @@ impl<'a> Work<'a> {
         }
         self.until_well(&wanted).await?;
         let uid = applied.object["metadata"]["uid"].as_str().unwrap_or_default();
-        Ok(Some((uid.to_owned(), String::new())))
+        Ok(Some((uid.to_owned(), self.claims(&wanted).await?)))
+    }
+
+    /// The volumes that belong to a store from now on.
+    async fn claims(&self, wanted: &Object) -> Result<String, DeployError> {
+        if wanted.kind != Kind::STATEFUL_SET {
+            return Ok(String::new());
+        }
+        let (namespace, selector) = (
+            self.inventory.namespace(),
+            format!("{CLUSTER}={}", self.blueprint.cluster),
+        );
+        let kubernetes = &self.inventory.kubernetes;
+        let all = kubernetes.list(Kind::VOLUME_CLAIM, &namespace, &selector).await?;
+        Ok(claims(&all, &wanted.name))
     }
 
     fn wanted(&self) -> Result<Vec<Object>, DeployError> {
@@ -232,7 +246,12 @@ impl<'a> Work<'a> {
         let part = labels["app.kubernetes.io/name"].as_str().unwrap_or_default();
         let selector = format!("{CLUSTER}={},app.kubernetes.io/name={part}", self.blueprint.cluster);
         let namespace = self.inventory.namespace();
+        let image = &wanted.value["spec"]["template"]["spec"]["containers"][0]["image"];
         for pod in self.inventory.kubernetes.list(Kind::POD, &namespace, &selector).await? {
+            // One of an image that nobody wants any more goes by itself.
+            if pod["spec"]["containers"][0]["image"] != *image {
+                continue;
+            }
             let why = why_not(&pod);
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
             let is_image = ["ErrImageNeverPull", "InvalidImageName", "ImagePullBackOff"]

@@ -79,7 +79,10 @@ pub(crate) fn remove_all_but_data(folder: &ClusterFolder) -> Result<(), DeployEr
     for inner in [folder.path(), data.parent().unwrap_or(folder.path())] {
         let entries = std::fs::read_dir(inner).into_iter().flatten().filter_map(Result::ok);
         for path in entries.map(|entry| entry.path()) {
-            match (path.is_dir() && !path.is_symlink(), kept.iter().any(|(kept, _)| kept.starts_with(&path))) {
+            match (
+                path.is_dir() && !path.is_symlink(),
+                kept.iter().any(|(kept, _)| kept.starts_with(&path)),
+            ) {
                 (_, true) => {}
                 (true, false) => files::remove_folder(&path)?,
                 (false, false) => files::remove_file(&path)?,
@@ -90,13 +93,20 @@ pub(crate) fn remove_all_but_data(folder: &ClusterFolder) -> Result<(), DeployEr
 }
 
 /// What stays of a folder whose data is kept, as far as it is there.
-fn kept(folder: &ClusterFolder) -> Vec<(PathBuf, fn(String) -> Kept)> {
-    let all: [(PathBuf, fn(String) -> Kept); 3] = [
-        (Place::paths(folder.path()).postgres_data(), Kept::data),
-        (folder.secrets(), Kept::secrets),
-        (folder.record(), Kept::record),
+fn kept(folder: &ClusterFolder) -> Vec<(PathBuf, Kept)> {
+    let told = |path: &PathBuf| path.display().to_string();
+    let (data, secrets, record) = (
+        Place::paths(folder.path()).postgres_data(),
+        folder.secrets(),
+        folder.record(),
+    );
+    let all = [
+        (Kept::data(told(&data)), data),
+        (Kept::secrets(told(&secrets)), secrets),
+        (Kept::record(told(&record)), record),
     ];
-    all.into_iter().filter(|(path, _)| path.exists()).collect()
+    let there = all.into_iter().filter(|(_, path)| path.exists());
+    there.map(|(kept, path)| (path, kept)).collect()
 }
 
 /// Proves that nothing is left but the data and what is needed to take it up again, and says what that is.
@@ -106,13 +116,15 @@ pub(crate) fn prove_but_data(folder: &ClusterFolder) -> Result<Vec<Kept>, Deploy
         .map(|(_, process)| format!("process {}", process.id.pid))
         .collect();
     let kept = kept(folder);
-    let entries = std::fs::read_dir(folder.path()).into_iter().flatten().filter_map(Result::ok);
+    let entries = std::fs::read_dir(folder.path())
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
     let paths = entries.map(|entry| entry.path());
     let others = paths.filter(|path| !kept.iter().any(|(kept, _)| kept.starts_with(path)));
     left.extend(others.map(|path| path.display().to_string()));
     if left.is_empty() {
-        let told = kept.into_iter().map(|(path, why)| why(path.display().to_string()));
-        return Ok(told.collect());
+        return Ok(kept.into_iter().map(|(_, kept)| kept).collect());
     }
     Err(DeployError::Left {
         cluster: folder.name().clone(),

@@ -29,7 +29,7 @@ pub use apply::{Applied, ApplyOptions, Event, Kept, Program, apply, destroy, res
 pub use blueprint::{Blueprint, ClusterInput, Credentials, GameBlueprint, GameInput, Needs, Parent};
 pub use containers::logs::{Logs, container_logs};
 pub use costs::costs;
-pub use doctor::{Finding, FindingState, doctor};
+pub use doctor::{Finding, FindingState, doctor, doctor_of_target};
 pub use error::DeployError;
 pub use gaia_kubernetes::Forward;
 pub use home::{Asked, ClusterFolder, Home};

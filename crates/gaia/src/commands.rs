@@ -139,8 +139,9 @@ pub(crate) enum Verb {
     Destroy(verbs::destroy::Arguments),
     /// Say what this machine lacks, and the command that brings it
     ///
-    /// Looks at the machine: the stores' programs, users, folders, disk, memory, ports and the model. Exits 1 if something
-    /// is missing without which no game can run.
+    /// Looks at the machine: the stores' programs, users, folders, disk, memory, ports and the model. With --target compose
+    /// it looks at Docker and Compose, with --target kubernetes at the API server and what one may do there. Exits 1 if
+    /// something is missing without which no game can run.
     #[command(verbatim_doc_comment)]
     Doctor(verbs::doctor::Arguments),
     /// Install or list models
@@ -198,12 +199,19 @@ pub(crate) enum Verb {
     Serve(verbs::serve::Arguments),
 }
 
-/// Where Gaia keeps everything, and where the game runs.
+/// Where Gaia keeps everything.
 #[derive(Args, Debug)]
-pub(crate) struct HomeArgument {
+pub(crate) struct HomeFolderArgument {
     /// Where Gaia keeps everything on this machine [default: $GAIA_HOME, else see `gaia help`]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) home: Option<PathBuf>,
+}
+
+/// Where Gaia keeps everything, and where the game runs.
+#[derive(Args, Debug)]
+pub(crate) struct HomeArgument {
+    #[command(flatten)]
+    pub(crate) folder: HomeFolderArgument,
     /// Where the game runs: local, compose or kubernetes [default: where it runs, else $GAIA_TARGET, else local]
     #[arg(long, value_name = "TARGET")]
     pub(crate) target: Option<Target>,

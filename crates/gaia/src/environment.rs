@@ -23,30 +23,19 @@ use gaia_names::{Secret, Target};
 use gaia_spec::PriceBook;
 
 use crate::{
-    commands::{HomeArgument, PriceBookArgument},
+    commands::{HomeArgument, HomeFolderArgument, PriceBookArgument},
     failure::Failure,
 };
 
 /// The longest price book, in bytes.
 const LONGEST_PRICE_BOOK: u64 = 1 << 20;
 
-/// Home: as given, else as the environment says.
+/// Home, and where games run: as given, else as the environment says.
 ///
 /// # Errors
 ///
-/// If nobody says where it is.
+/// If nobody says where it is, or the environment names no target.
 pub(crate) fn home(arguments: &HomeArgument) -> anyhow::Result<Home> {
-    let given = arguments.home.as_deref();
-    let usual = || {
-        let (state, user) = (path("XDG_STATE_HOME"), path("HOME"));
-        Home::usual(rustix::process::geteuid().is_root(), state.as_deref(), user.as_deref())
-    };
-    let found = given.map(Path::to_owned).or_else(|| path("GAIA_HOME")).or_else(usual);
-    let found = found.ok_or_else(|| {
-        Failure::new("nobody says where Gaia keeps its files: there is no home folder of yours")
-            .bad_input()
-            .help("name a folder with --home or GAIA_HOME")
-    })?;
     let usual = match set("GAIA_TARGET") {
         None => None,
         Some(word) => {
@@ -60,7 +49,27 @@ pub(crate) fn home(arguments: &HomeArgument) -> anyhow::Result<Home> {
         usual,
         context: arguments.context.clone(),
     };
-    Ok(Home::at(found)?.asked(asked))
+    Ok(home_folder(&arguments.folder)?.asked(asked))
+}
+
+/// Home alone, for what is the same wherever games run.
+///
+/// # Errors
+///
+/// If nobody says where it is.
+pub(crate) fn home_folder(arguments: &HomeFolderArgument) -> anyhow::Result<Home> {
+    let given = arguments.home.as_deref();
+    let usual = || {
+        let (state, user) = (path("XDG_STATE_HOME"), path("HOME"));
+        Home::usual(rustix::process::geteuid().is_root(), state.as_deref(), user.as_deref())
+    };
+    let found = given.map(Path::to_owned).or_else(|| path("GAIA_HOME")).or_else(usual);
+    let found = found.ok_or_else(|| {
+        Failure::new("nobody says where Gaia keeps its files: there is no home folder of yours")
+            .bad_input()
+            .help("name a folder with --home or GAIA_HOME")
+    })?;
+    Ok(Home::at(found)?)
 }
 
 /// Makes the home folder if it is not there. The stores' user must be able to pass through it.

@@ -54,7 +54,7 @@ pub(crate) fn run(verb: Verb) -> ExitCode {
         Verb::Restart(arguments) => tell(arguments.json.json, block_on(restart::run(&arguments))),
         Verb::Down(arguments) => tell(arguments.json.json, block_on(down::run(&arguments))),
         Verb::Destroy(arguments) => tell(arguments.json.json, block_on(destroy::run(&arguments))),
-        Verb::Doctor(arguments) => tell(arguments.json.json, doctor::run(&arguments)),
+        Verb::Doctor(arguments) => tell(arguments.json.json, block_on(doctor::run(&arguments))),
         Verb::Model(arguments) => tell(arguments.is_json(), model::run(&arguments)),
         Verb::Keys(arguments) => tell(arguments.is_json(), block_on(keys::run(&arguments))),
         Verb::Tools(arguments) => tell(arguments.json.json, block_on(tools::run(&arguments))),

@@ -39,7 +39,17 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let plan = plan.priced(&observed, &blueprint, &prices, Utc::now().date_naive());
     if plan.cost.is_none() {
         let target = blueprint.target;
-        warnings.push(format!("what it costs is not known: the price book has no price for {target} there"));
+        warnings.push(format!(
+            "what it costs is not known: the price book has no price for {target} there"
+        ));
+    }
+    if let [home, others @ ..] = blueprint.needs.regions.as_slice()
+        && !others.is_empty()
+    {
+        let others = others.join(", ");
+        warnings.push(format!(
+            "players are served from {home} alone; not served yet: {others}"
+        ));
     }
     warnings.extend(missing_images(&blueprint).await?);
     for warning in &warnings {

@@ -19,7 +19,7 @@ use crate::{
 /// How long anything may take that is waited for.
 const LIMIT: Duration = Duration::from_secs(120);
 /// So small that all of it fits on two nodes of two cores.
-const SMALL: &str = "
+pub(crate) const SMALL: &str = "
 replicas: {gateway: 2, auth: 1, chat: 2}
 resources:
   gateway: {memory: 128Mi, cpu: 50m}
@@ -31,14 +31,14 @@ resources:
 ";
 
 /// A game of a test's own, and the cluster of Kubernetes that it is to run in.
-struct Game {
-    gaia: Gaia,
+pub(crate) struct Game {
+    pub(crate) gaia: Gaia,
     kubeconfig: PathBuf,
-    name: &'static str,
+    pub(crate) name: &'static str,
 }
 
 impl Game {
-    fn new(control_plane: &ControlPlane, name: &'static str, more: &str) -> Self {
+    pub(crate) fn new(control_plane: &ControlPlane, name: &'static str, more: &str) -> Self {
         let game = Self {
             gaia: Gaia::new(),
             kubeconfig: control_plane.kubeconfig().to_owned(),
@@ -53,16 +53,16 @@ impl Game {
         game
     }
 
-    fn folder(&self) -> String {
+    pub(crate) fn folder(&self) -> String {
         format!("games/{}", self.name)
     }
 
-    fn namespace(&self) -> String {
+    pub(crate) fn namespace(&self) -> String {
         format!("gaia-{}", self.name)
     }
 
     /// Runs a command to its end.
-    fn run(&self, arguments: &[&str]) -> Answer {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Answer {
         self.run_with(arguments, "")
     }
 
@@ -91,11 +91,11 @@ impl Game {
         folder
     }
 
-    fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         self.run(&["status", self.name, "--json"]).exits(0).json()
     }
 
-    fn talks(&self) {
+    pub(crate) fn talks(&self) {
         let answer = self.run_with(&["play", self.name], "Hello!\n").exits(0);
         assert_eq!(answer.out.lines().count(), 1, "{answer:#?}");
     }
@@ -123,7 +123,7 @@ impl Drop for Game {
 }
 
 /// Puts the images on the nodes, once.
-async fn with_images() -> Option<&'static Cluster> {
+pub(crate) async fn with_images() -> Option<&'static Cluster> {
     static LOADED: OnceCell<()> = OnceCell::const_new();
     let cluster = Cluster::shared().await?;
     let engine = tokio::task::block_in_place(Engine::shared)?;
@@ -332,6 +332,8 @@ async fn what_keeps_a_game_from_a_cluster_is_said_before_anything_is_made() {
         "{}",
         answer.err
     );
+    let unfit = game.run(&["doctor"]).exits(1);
+    assert!(unfit.out.contains("create namespaces"), "{}", unfit.out);
     // No such context, and nobody there.
     let answer = game.run(&["plan", &game.folder(), "--context", "elsewhere"]).exits(1);
     assert!(answer.err.contains("elsewhere"), "{}", answer.err);

@@ -5,8 +5,8 @@ use insta::assert_snapshot;
 use crate::binary::Gaia;
 
 const VERBS: [&str; 20] = [
-    "new", "check", "explain", "plan", "render", "up", "scale", "status", "costs", "list", "logs", "restart", "down", "destroy",
-    "doctor", "model", "keys", "play", "health", "serve",
+    "new", "check", "explain", "plan", "render", "up", "scale", "status", "costs", "list", "logs", "restart", "down",
+    "destroy", "doctor", "model", "keys", "play", "health", "serve",
 ];
 
 #[test]

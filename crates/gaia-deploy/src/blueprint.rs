@@ -167,6 +167,16 @@ pub struct Parent {
     pub bundles: BTreeMap<GameId, (u64, String)>,
 }
 
+impl Credentials {
+    /// Whether they are what was told to chat. Where embeddings come from is asked for on this machine alone.
+    pub(crate) fn are_told(&self, told: &Self, target: Target) -> bool {
+        let place = |one: &Self| one.inference.as_ref().map(|access| access.base_url.clone());
+        self.route_keys == told.route_keys
+            && self.tool_secrets == told.tool_secrets
+            && (target != Target::Local || place(self) == place(told))
+    }
+}
+
 impl ClusterInput {
     /// What a cluster was drawn up from that is there and meant to run, with what its chat was told and no record holds.
     ///

@@ -94,7 +94,10 @@ impl Sight<'_> {
     /// Whether what was applied is what is asked for, in full and to run: what differs then has come to differ.
     pub(crate) fn was_applied(&self) -> bool {
         let is_whole = |record: &Record| !record.is_unfinished() && record.digest == self.blueprint.digest;
-        self.observed.is_meant_to_run() && self.record.is_some_and(is_whole)
+        // Keys are no part of the digest. What cannot be read of them is somebody's doing.
+        let told = self.observed.credentials();
+        let is_told = told.is_none_or(|told| self.blueprint.credentials.are_told(&told, self.blueprint.target));
+        self.observed.is_meant_to_run() && self.record.is_some_and(is_whole) && is_told
     }
 
     /// The steps, those alone with a drift where that is what they are about.

@@ -95,7 +95,7 @@ fn ports(sight: &Sight<'_>) -> Option<Step> {
         Some(chosen) if has_all(chosen) => {
             let lost = sight.observed.lost_ports.first()?;
             let why = format!("another program listens on port {lost}, which was ours");
-            Some(step(PORTS, Action::Change, &why, None))
+            Some(step(PORTS, Action::Change, &why, None).drifted(Drift::Config))
         }
         Some(_) if sight.has(PORTS) => Some(step(PORTS, Action::Change, "the games that it serves differ", None)),
         _ => Some(step(PORTS, Action::Create, "none are chosen yet", None)),

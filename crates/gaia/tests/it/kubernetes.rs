@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long anything may take that is waited for.
-const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// So small that all of it fits on two nodes of two cores.
 pub(crate) const SMALL: &str = "
 replicas: {gateway: 2, auth: 1, chat: 2}

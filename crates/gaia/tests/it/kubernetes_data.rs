@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use gaia_testkube::ControlPlane;
+use gaia_testkube::{ControlPlane, eventually_within};
 use serde_json::{Value, json};
 
-use crate::kubernetes::{Game, SMALL, with_images};
+use crate::kubernetes::{Game, LIMIT, SMALL, with_images};
 
 /// The drift of a game, as `gaia status` and `gaia plan` have it: they must agree.
 fn drift(game: &Game) -> Vec<(String, String)> {
@@ -59,6 +59,7 @@ async fn a_game_on_kubernetes_is_scaled_mended_by_class_and_keeps_its_data_throu
     scaled(&game);
     studio_changes(&game, control_plane).await;
     kept(&game, control_plane).await;
+    lost(&game, control_plane).await;
     game.run(&["destroy", game.name, "--yes"]).exits(0);
     let fit = game.run(&["doctor"]).exits(0);
     assert!(fit.out.contains("all that a cluster needs"), "{}", fit.out);
@@ -125,6 +126,29 @@ async fn studio_changes(game: &Game, control_plane: &ControlPlane) {
         assert_eq!(label.trim(), studio.trim().trim_start_matches("studio: "));
         assert_eq!(pods(game, control_plane).await, before, "pods were made anew");
     }
+}
+
+/// A volume goes, and Kubernetes makes an empty one by itself: that is seen, and what must be in it is made.
+async fn lost(game: &Game, control_plane: &ControlPlane) {
+    let namespace = game.namespace();
+    for what in [["pvc", "data-postgres-0"], ["pod", "postgres-0"]] {
+        let delete = ["delete", what[0], what[1], "--namespace", &namespace, "--wait=false"];
+        control_plane.kubectl(&delete).await.unwrap();
+    }
+    let found = eventually_within(LIMIT, "the loss is seen", async || {
+        let found = game.status()["drift"].as_array().unwrap().clone();
+        (found.len() == 2).then_some(found)
+    })
+    .await;
+    let found: Vec<_> = found
+        .iter()
+        .map(|one| (one["what"].as_str().unwrap(), &one["class"]))
+        .collect();
+    let data = Value::from("data");
+    assert_eq!(found, [("statefulset:postgres", &data), ("job:setup", &data)]);
+    game.run(&["up", &game.folder()]).exits(0);
+    assert_eq!(drift(game), []);
+    game.talks();
 }
 
 async fn kept(game: &Game, control_plane: &ControlPlane) {

@@ -124,6 +124,8 @@ pub(crate) fn render(input: &Input<'_>) -> Option<Project> {
 fn revision(service: &Value, contents: &impl Serialize, studio: Option<&str>) -> String {
     let mut settings = service.clone();
     let image = settings["image"].take();
+    // Whom it waits for at its start is nothing that it must start again for.
+    settings["depends_on"].take();
     let parts = [digest(&image), digest(&settings), digest(contents), digest(&studio)];
     parts.map(|part| part[..12].to_owned()).join(".")
 }

@@ -97,6 +97,34 @@ pub struct Applied {
     pub generation: u64,
     /// The steps that were done, with how long each took.
     pub steps: Vec<(StepId, Duration)>,
+    /// What a destroy was to keep and has found still there.
+    pub kept: Vec<Kept>,
+}
+
+/// Something that a destroy was to keep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// What it is.
+    pub what: String,
+    /// Why it is kept.
+    pub why: &'static str,
+}
+
+impl Kept {
+    pub(crate) fn data(what: String) -> Self {
+        let why = "what the game keeps";
+        Self { what, why }
+    }
+
+    pub(crate) fn secrets(what: String) -> Self {
+        let why = "without it the data cannot be opened";
+        Self { what, why }
+    }
+
+    pub(crate) fn record(what: String) -> Self {
+        let why = "it says what there was, and where its numbers go on";
+        Self { what, why }
+    }
 }
 
 /// Carries out a plan.
@@ -144,6 +172,7 @@ async fn carry_out(
         cluster: plan.cluster.clone(),
         generation: plan.generation,
         steps,
+        kept: Vec::new(),
     };
     if plan.is_empty() {
         return Ok(applied(Vec::new()));
@@ -218,11 +247,12 @@ fn begin(folder: &ClusterFolder, found: Option<Record>, blueprint: &Blueprint) -
 fn begun(found: Option<Record>, blueprint: &Blueprint) -> Record {
     let mut record = found.unwrap_or_else(|| Record::new(blueprint.cluster.clone(), blueprint.target));
     // A destroy that was begun is ended first; the step that does it sets this.
-    if record.life == Life::Stopped {
+    if matches!(record.life, Life::Stopped | Life::Kept) {
         record.life = Life::Up;
     }
     record.generation = blueprint.generation;
     record.digest.clone_from(&blueprint.digest);
+    record.asked.clone_from(&blueprint.asked);
     for (game, own) in &blueprint.games {
         record
             .bundles
@@ -238,7 +268,8 @@ fn mode_of(folder: &ClusterFolder) -> Result<u32, DeployError> {
     Ok(found.permissions().mode() & 0o777)
 }
 
-/// Carries out a plan of [`Plan::destroying`] and proves that nothing is left.
+/// Carries out a plan of [`Plan::destroying`] or [`Plan::destroying_all_but_volumes`] and proves that nothing is left, or
+/// nothing else.
 ///
 /// # Errors
 ///
@@ -254,12 +285,15 @@ pub async fn destroy(home: &Home, plan: &Plan, options: ApplyOptions<'_>) -> Res
         held.give_back().await;
     }
     let done = outcome?;
-    lock.remove();
+    if !plan.keeps_volumes {
+        lock.remove();
+    }
     Ok(done)
 }
 
 async fn end(home: &Home, plan: &Plan, options: ApplyOptions<'_>) -> Result<Applied, DeployError> {
     let ending = Ending::of(home, &plan.cluster).await?;
+    let mut kept = Vec::new();
     // A record that cannot be read must not keep the cluster from being destroyed.
     let mut record = ending.record().await;
     if record.is_some() {
@@ -267,7 +301,16 @@ async fn end(home: &Home, plan: &Plan, options: ApplyOptions<'_>) -> Result<Appl
     }
     let mut journal = Journal::new(options.on_event, options.command, plan.steps.len());
     if let Some(record) = &mut record {
-        record.life = Life::Destroying;
+        record.life = match plan.keeps_volumes {
+            true => Life::Keeping,
+            false => Life::Destroying,
+        };
+    } else if plan.keeps_volumes {
+        return Err(DeployError::Input(format!(
+            "the record of `{cluster}` is missing or cannot be read, so nobody could take its data up again; put it back, or \
+             run `gaia destroy {cluster}`",
+            cluster = plan.cluster
+        )));
     }
     for (index, step) in plan.steps.iter().enumerate() {
         let intent = journal.begin(step);
@@ -276,19 +319,27 @@ async fn end(home: &Home, plan: &Plan, options: ApplyOptions<'_>) -> Result<Appl
             ending.keep(record).await?;
         }
         journal.before(step);
-        if let Err(fault) = ending.carry_out(step).await {
-            journal.fail(step, &fault, plan.steps.get(index + 1..).unwrap_or_default());
-            return Err(fault);
+        match ending.carry_out(step, plan.keeps_volumes).await {
+            Ok(found) => kept.extend(found),
+            Err(fault) => {
+                journal.fail(step, &fault, plan.steps.get(index + 1..).unwrap_or_default());
+                return Err(fault);
+            }
         }
         journal.after(step);
         // What held the record may have gone with this step.
         record = ending.record().await;
         journal.end(step);
     }
+    if let (Some(record), true) = (&mut record, plan.keeps_volumes) {
+        record.keep_data();
+        ending.keep(record).await?;
+    }
     Ok(Applied {
         cluster: plan.cluster.clone(),
         generation: 0,
         steps: journal.done(),
+        kept,
     })
 }
 

@@ -8,7 +8,7 @@ use gaia_spec::{Autoscaler, Entrance, Game, Images, OffHours, Size, Sizing};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::DeployError;
+use crate::{DeployError, Observed};
 
 /// The most instances of one service that one machine is asked to run.
 pub(crate) const MOST_REPLICAS: u16 = 32;
@@ -18,6 +18,9 @@ const MOST_PODS: u16 = 1_000;
 /// How large a cluster is to be, and where it runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Needs {
+    /// Whose it is, as a label; none where several games of different studios share it, or nobody says.
+    #[serde(default)]
+    pub studio: Option<String>,
     /// How many players it is for.
     pub size: Size,
     /// The regions, home first.
@@ -43,6 +46,7 @@ impl Needs {
     #[must_use]
     pub fn of_size(size: Size) -> Self {
         Self {
+            studio: None,
             size,
             regions: vec!["us-east".to_owned()],
             images: Images::default(),
@@ -58,6 +62,7 @@ impl Needs {
     #[must_use]
     pub fn of(game: &Game) -> Self {
         Self {
+            studio: game.studio.clone(),
             size: game.size,
             regions: game.regions.clone(),
             images: game.images.clone(),
@@ -74,18 +79,23 @@ impl Needs {
         }
     }
 
-    /// Those of a cluster for games with these needs and others: what the larger ones are, all ways in, and off-hours
-    /// only where all have the same.
+    /// Those of a cluster for games with these needs and others: what the larger ones are, all ways in, and a studio
+    /// and off-hours only where all have the same.
     #[must_use]
     pub fn with(mut self, mut other: Self) -> Self {
         let off_hours = self
             .off_hours
             .take()
             .filter(|hours| other.off_hours.as_ref() == Some(hours));
+        let studio = self
+            .studio
+            .take()
+            .filter(|studio| other.studio.as_ref() == Some(studio));
         let mut entrances = std::mem::take(&mut self.entrances);
         entrances.append(&mut other.entrances);
         let larger = if self.size >= other.size { self } else { other };
         Self {
+            studio,
             off_hours,
             entrances,
             ..larger
@@ -115,7 +125,7 @@ pub struct ClusterInput {
     pub needs: Needs,
     /// The games that it hosts; at least one.
     pub games: Vec<GameInput>,
-    /// How many instances of a service are wanted, where it is not one.
+    /// How many instances of a service are asked for, where it is not the usual number.
     pub replicas: BTreeMap<Service, u16>,
     /// Where embeddings come from; none where there is no model.
     pub inference: Option<InferenceAccess>,
@@ -174,6 +184,9 @@ pub struct Blueprint {
     pub games: BTreeMap<GameId, GameBlueprint>,
     /// How many instances of each service.
     pub replicas: BTreeMap<Service, u16>,
+    /// Those of them that somebody asked for; the others are the usual ones.
+    #[serde(default)]
+    pub asked: BTreeMap<Service, u16>,
     /// The digest of all of the above but the numbers.
     pub digest: String,
     /// What it needs and must not show.
@@ -190,6 +203,77 @@ pub struct Parent {
     pub digest: String,
     /// The number and digest of each game's newest bundle.
     pub bundles: BTreeMap<GameId, (u64, String)>,
+}
+
+impl Credentials {
+    /// Whether they are what was told to chat. Where embeddings come from is asked for on this machine alone.
+    pub(crate) fn are_told(&self, told: &Self, target: Target) -> bool {
+        let place = |one: &Self| one.inference.as_ref().map(|access| access.base_url.clone());
+        self.route_keys == told.route_keys
+            && self.tool_secrets == told.tool_secrets
+            && (target != Target::Local || place(self) == place(told))
+    }
+}
+
+impl ClusterInput {
+    /// What a cluster was drawn up from that is there and meant to run, with what its chat was told and no record holds.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there, was stopped, or was never applied in full.
+    pub fn again(observed: &Observed) -> Result<Self, DeployError> {
+        let cluster = &observed.cluster;
+        let applied = observed.applied().filter(|_| observed.is_meant_to_run());
+        let (Some(applied), Some(mut credentials)) = (applied, observed.credentials()) else {
+            let next = "bring it up first: `gaia up <folder>`";
+            return Err(DeployError::Input(format!(
+                "cluster `{cluster}` does not run as a whole; {next}"
+            )));
+        };
+        let mut take = |game: &GameId| GameInput {
+            bundle: applied.games[game].bundle.clone(),
+            route_keys: credentials.route_keys.remove(game).unwrap_or_default(),
+            tool_secrets: credentials.tool_secrets.remove(game).unwrap_or_default(),
+        };
+        Ok(Self {
+            name: cluster.clone(),
+            target: applied.target,
+            needs: applied.needs.clone(),
+            games: applied.games.keys().map(&mut take).collect(),
+            replicas: observed.asked(&BTreeMap::new()),
+            inference: credentials.inference,
+        })
+    }
+
+    /// Asks for a number of instances, or for the usual one again.
+    ///
+    /// # Errors
+    ///
+    /// If the load says how many there are.
+    pub fn scale(&mut self, wanted: &BTreeMap<Service, Option<u16>>) -> Result<(), DeployError> {
+        if let (Target::Kubernetes, Some(scaler)) = (self.target, self.needs.autoscaler)
+            && let Some(service) = wanted.iter().find_map(|(service, count)| count.map(|_| service))
+        {
+            return Err(DeployError::Input(format!(
+                "the load says how many of {service} run, from {} to {}: `horizontalPodAutoscaler` in config.yaml; change \
+                 its `minReplicas` and `maxReplicas` and run `gaia up <folder>`",
+                scaler.min_replicas, scaler.max_replicas
+            )));
+        }
+        self.replicas = changed(&self.replicas, wanted);
+        Ok(())
+    }
+}
+
+/// What is asked for once somebody asks for other numbers; none is the usual one.
+pub(crate) fn changed(
+    asked: &BTreeMap<Service, u16>,
+    wanted: &BTreeMap<Service, Option<u16>>,
+) -> BTreeMap<Service, u16> {
+    let kept = asked.iter().filter(|(service, _)| !wanted.contains_key(*service));
+    let kept = kept.map(|(service, count)| (*service, *count));
+    let new = wanted.iter().filter_map(|(service, count)| Some((*service, (*count)?)));
+    kept.chain(new).collect()
 }
 
 impl Blueprint {
@@ -209,6 +293,7 @@ impl Blueprint {
             parent: 0,
             games: BTreeMap::new(),
             replicas,
+            asked: input.replicas,
             digest: String::new(),
             credentials: Credentials {
                 route_keys: BTreeMap::new(),
@@ -256,6 +341,11 @@ impl Blueprint {
             .flat_map(|(service, count)| (1..=*count).map(move |n| (*service, n, instance_name(*service, n))))
     }
 
+    /// Whether and how the number of its services' instances follows the load.
+    pub(crate) fn scaler(&self) -> Option<Autoscaler> {
+        self.needs.autoscaler.filter(|_| self.target == Target::Kubernetes)
+    }
+
     /// The games' ids.
     #[must_use]
     pub fn game_ids(&self) -> BTreeSet<GameId> {
@@ -266,10 +356,15 @@ impl Blueprint {
         let bundles: BTreeMap<_, _> = self.games.iter().map(|(id, game)| (id, &game.bundle_digest)).collect();
         match self.target {
             // Here a process may use what the machine has.
-            Target::Local => digest(&(&self.cluster, bundles, &self.replicas)),
-            Target::Compose | Target::Kubernetes => {
-                digest(&(&self.cluster, bundles, &self.replicas, self.target, &self.needs))
-            }
+            Target::Local => digest(&(&self.cluster, bundles, &self.replicas, &self.asked, &self.needs.studio)),
+            Target::Compose | Target::Kubernetes => digest(&(
+                &self.cluster,
+                bundles,
+                &self.replicas,
+                &self.asked,
+                self.target,
+                &self.needs,
+            )),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use gaia_kubernetes::{Kind, Kubernetes};
+use gaia_names::Target;
 use rustix::{
     fs::statvfs,
     process::{Resource, getrlimit},
@@ -10,7 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     DeployError, Home,
-    targets::local::{nats, place::OsUser, postgres, processes::version_of, redis},
+    error::with_cause,
+    targets::{
+        compose::engine::Engine,
+        kubernetes::observing::MADE_OF,
+        local::{nats, place::OsUser, postgres, processes::version_of, redis},
+    },
 };
 
 /// With less room, in bytes, no cluster starts: Postgres alone begins with 40 MiB and its log of writes.
@@ -66,6 +73,95 @@ pub fn doctor(home: &Home) -> Vec<Finding> {
     findings.push(disk(home));
     findings.push(files(getrlimit(Resource::Nofile).current));
     findings
+}
+
+/// Looks at what a target needs that runs clusters in containers.
+pub async fn doctor_of_target(home: &Home, target: Target) -> Vec<Finding> {
+    match target {
+        Target::Local => Vec::new(),
+        Target::Compose => {
+            let mut findings = engine(Engine::find().await).await;
+            findings.push(disk(home));
+            findings
+        }
+        Target::Kubernetes => match home.kubernetes().await {
+            Ok(kubernetes) => reach_and_rights(&kubernetes).await,
+            Err(fault) => vec![unfit("kubernetes", with_cause(&fault), KUBECONFIG)],
+        },
+    }
+}
+
+const KUBECONFIG: &str = "kubectl config get-contexts   # then name one with --context";
+
+async fn engine(found: Result<Engine, DeployError>) -> Vec<Finding> {
+    let versions = match found {
+        Ok(engine) => engine.versions().await,
+        Err(fault) => Err(fault),
+    };
+    match versions {
+        Err(fault) => vec![unfit(
+            "docker",
+            with_cause(&fault),
+            "apt-get install docker.io docker-compose-v2",
+        )],
+        Ok((engine, compose)) => vec![
+            version("docker engine", &engine, (20, 10), "apt-get install docker.io"),
+            version("docker compose", &compose, (2, 0), "apt-get install docker-compose-v2"),
+        ],
+    }
+}
+
+/// Whether a version that a program says is not too old.
+fn version(what: &str, said: &str, oldest: (u32, u32), fix: &str) -> Finding {
+    let mut numbers = said
+        .trim_start_matches('v')
+        .split(['.', '-', '+'])
+        .map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= oldest => good(what, said.to_owned()),
+        (Some(Ok(_)), Some(Ok(_))) => {
+            let found = format!("{said}; {}.{} is the oldest that works", oldest.0, oldest.1);
+            unfit(what, found, fix)
+        }
+        _ => unfit(what, format!("its version cannot be read: {said}"), fix),
+    }
+}
+
+/// Whether the API server answers, and whether it lets us make all that a cluster is made of.
+async fn reach_and_rights(kubernetes: &Kubernetes) -> Vec<Finding> {
+    let context = &kubernetes.context;
+    let mut findings = match kubernetes.version().await {
+        Ok(version) => vec![good("kubernetes", format!("{version} at the context `{context}`"))],
+        Err(fault) => return vec![unfit("kubernetes", fault.to_string(), KUBECONFIG)],
+    };
+    let mut refused = Vec::new();
+    for kind in [Kind::NAMESPACE, Kind::LEASE].into_iter().chain(MADE_OF) {
+        for verb in ["create", "patch", "delete"] {
+            match kubernetes.may(verb, kind, "").await {
+                Ok(true) => {}
+                Ok(false) => refused.push(format!("{verb} {}", kind.plural)),
+                Err(fault) => return vec![unfit("kubernetes", fault.to_string(), KUBECONFIG)],
+            }
+        }
+    }
+    findings.push(match refused.is_empty() {
+        true => good("rights", "all that a cluster needs".to_owned()),
+        false => unfit(
+            "rights",
+            format!("this user may not in all namespaces: {}", refused.join(", ")),
+            "ask whoever runs the cluster for them; within one namespace they may be enough",
+        ),
+    });
+    findings
+}
+
+fn unfit(what: &str, found: String, fix: &str) -> Finding {
+    Finding {
+        what: what.to_owned(),
+        state: FindingState::Missing,
+        found,
+        fix: Some(fix.to_owned()),
+    }
 }
 
 /// The command that brings a Debian package.
@@ -202,6 +298,39 @@ mod tests {
         assert_eq!(old.state, FindingState::Missing);
         assert!(old.found.contains("99.0 is the oldest that works"), "{}", old.found);
         assert_eq!(old.fix.as_deref(), Some("apt-get install nats-server"));
+    }
+
+    #[test]
+    fn a_version_is_compared_by_its_numbers() {
+        for (said, is_good) in [
+            ("20.10.24+dfsg1", true),
+            ("27.0.1", true),
+            ("20.9.1", false),
+            ("v2.24.5", false),
+            ("19.03.1", false),
+            ("unknown", false),
+        ] {
+            let finding = version("docker engine", said, (20, 10), "apt-get install docker.io");
+            assert_eq!(finding.state == FindingState::Good, is_good, "{said}");
+        }
+        assert_eq!(
+            version("docker compose", "v5.6.1", (2, 0), "").state,
+            FindingState::Good
+        );
+    }
+
+    #[tokio::test]
+    async fn an_engine_or_a_server_that_is_not_there_is_told_with_what_to_do() {
+        let absent = engine(Err(DeployError::NoEngine {
+            why: "nobody answers".into(),
+        }))
+        .await;
+        assert_eq!((absent.len(), absent[0].state), (1, FindingState::Missing));
+        assert!(
+            absent[0].fix.is_some() && absent[0].found.contains("nobody answers"),
+            "{absent:?}"
+        );
+        assert_eq!(doctor_of_target(&Home::at("/tmp").unwrap(), Target::Local).await, []);
     }
 
     #[test]

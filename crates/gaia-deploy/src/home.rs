@@ -79,6 +79,17 @@ impl Home {
         &self.path
     }
 
+    /// Where clusters are, or are to be, as far as somebody says so.
+    #[must_use]
+    pub fn asked_target(&self) -> Option<Target> {
+        self.asked.target.or(self.asked.usual)
+    }
+
+    /// The API server that somebody names, or the usual one.
+    pub(crate) async fn kubernetes(&self) -> Result<Kubernetes, DeployError> {
+        Ok(Kubernetes::connect(None, self.asked.context.as_deref()).await?)
+    }
+
     /// Where a cluster is; where it is not there yet, what was asked for, else this machine.
     ///
     /// # Errors

@@ -2,18 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use gaia_kubernetes::{Forward, Kind};
 use gaia_names::{ClusterName, GameId, Service, Store, Target};
-use gaia_protocol::chat::BundleInUse;
+use gaia_protocol::{chat::BundleInUse, settings::ChatGame};
+use serde::Deserialize;
 use tokio::task::JoinSet;
 
 use crate::{
-    Blueprint, ClusterFolder, DeployError, Home, Parent, StepId,
+    Blueprint, ClusterFolder, Credentials, DeployError, Home, Parent, StepId,
     admin_api::Gateway,
+    blueprint::changed,
     containers::exec::Exec,
     error::with_cause,
     files,
+    plan::ids::{POSTGRES_DATA, store_step},
     record::{Life, Ports, Record},
     secrets::Secrets,
     stores::{nats, postgres, redis},
@@ -63,6 +67,12 @@ pub struct Observed {
     pub(crate) bundles_in_use: BTreeMap<GameId, Result<BundleInUse, String>>,
     /// Recorded ports that somebody else has taken while nobody of ours used them.
     pub(crate) lost_ports: BTreeSet<u16>,
+    /// The stores that were made to keep something, and why that is lost.
+    pub(crate) lost_data: BTreeMap<Store, String>,
+    /// The id that each image has now, by its name, where it can change under the name.
+    pub(crate) images: BTreeMap<String, String>,
+    /// The digest of the Compose file and of what the containers mount, as they lie there.
+    pub(crate) files_digest: Option<String>,
     /// Files of the cluster that cannot be read.
     pub(crate) faults: Vec<String>,
 }
@@ -86,6 +96,8 @@ pub struct ObservedProcess {
     pub memory_bytes: Option<u64>,
     /// What it was told when it started.
     pub(crate) revision: String,
+    /// The id of the image that it was made from, where that is known.
+    pub(crate) image: Option<String>,
 }
 
 impl Observed {
@@ -120,6 +132,41 @@ impl Observed {
     #[must_use]
     pub fn target(&self) -> Target {
         self.target
+    }
+
+    /// Whether only its data is left, and what is needed to take that up again.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.life == Life::Kept)
+    }
+
+    /// How many instances of each service are asked for once somebody asks for others; none is the usual number.
+    #[must_use]
+    pub fn asked(&self, wanted: &BTreeMap<Service, Option<u16>>) -> BTreeMap<Service, u16> {
+        let record = self.record.as_ref().filter(|record| !record.is_ending());
+        changed(&record.map(|record| record.asked.clone()).unwrap_or_default(), wanted)
+    }
+
+    /// What chat was told and no record holds: the keys of routes, the secrets of tool servers, where embeddings come from.
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        let of_part = || {
+            let file = compose::work::root(&self.folder).join(compose::render::FOLDER);
+            let bytes = files::read(&file.join(Service::Chat.as_str()).join("settings.json"));
+            Some(String::from_utf8_lossy(&bytes.ok()??).into_owned())
+        };
+        let text = match self.target {
+            Target::Local => {
+                let is_chat = |(name, _): &(&String, _)| name.starts_with(Service::Chat.as_str());
+                self.settings.iter().find(is_chat)?.1.clone()
+            }
+            Target::Compose => of_part()?,
+            Target::Kubernetes => {
+                let Live(secret) = self.objects.get(&StepId("secret:chat-files".to_owned()))?;
+                let text = STANDARD.decode(secret["data"]["settings.json"].as_str()?).ok()?;
+                String::from_utf8(text).ok()?
+            }
+        };
+        told_to_chat(&text)
     }
 
     /// A port on this machine that leads to a gateway's for a game, where its own cannot be reached from here.
@@ -160,6 +207,7 @@ impl ObservedProcess {
             readiness: Err("its container is gone".to_owned()),
             memory_bytes: None,
             revision: String::new(),
+            image: None,
         }
     }
 
@@ -191,6 +239,9 @@ pub async fn observe(home: &Home, cluster: &ClusterName) -> Result<Observed, Dep
         settings: BTreeMap::new(),
         bundles_in_use: BTreeMap::new(),
         lost_ports: BTreeSet::new(),
+        lost_data: BTreeMap::new(),
+        images: BTreeMap::new(),
+        files_digest: None,
         folder,
         record: None,
         secrets: None,
@@ -237,6 +288,19 @@ impl Observed {
         }
         self.processes = found.processes();
         self.gateway = found.gateway(&inventory.kubernetes, &inventory.namespace());
+        for store in Store::ALL {
+            let id = StepId(format!("statefulset:{store}"));
+            let record = self.record.as_ref().filter(|record| !record.is_ending());
+            let made = record.and_then(|record| record.resources.get(&id));
+            let kept = made
+                .map(|made| made.digest.as_str())
+                .filter(|digest| !digest.is_empty());
+            let now = found.claims(store.as_str());
+            if kept.is_some_and(|kept| !kept.split(", ").all(|claim| now.contains(claim))) {
+                let why = "its volume is gone, or another one than was made: what it held is lost";
+                self.lost_data.insert(*store, why.to_owned());
+            }
+        }
         self.objects = found.objects;
         self.known = found.known;
         Ok(())
@@ -251,7 +315,18 @@ impl Observed {
         self.ask_for_readiness().await;
         self.gateway = self.gateway_ops_port().map(Gateway::Port);
         self.look_for_lost_ports();
+        let data = Place::paths(self.folder.path()).postgres_data();
+        if self.was_made(&StepId(POSTGRES_DATA.to_owned())) && !data.exists() {
+            let why = format!("{} is gone, and what it held with it", data.display());
+            self.lost_data.insert(Store::Postgres, why);
+        }
         Ok(())
+    }
+
+    /// Whether a step has made something that should be there.
+    fn was_made(&self, id: &StepId) -> bool {
+        let record = self.record.as_ref().filter(|record| !record.is_ending());
+        record.is_some_and(|record| record.resources.contains_key(id))
     }
 
     async fn look_at_containers(&mut self) -> Result<(), DeployError> {
@@ -270,6 +345,20 @@ impl Observed {
             }
         }
         self.gateway = found.gateway();
+        for (store, volume) in compose::render::volumes_of_stores(&self.cluster) {
+            let why = match found.volumes.get(&volume) {
+                None => format!("the volume {volume} is gone, and what it held with it"),
+                Some(owner) if *owner != compose::observing::owner(&self.folder) => {
+                    format!("the volume {volume} is another cluster's")
+                }
+                Some(_) => continue,
+            };
+            if self.was_made(&store_step(store)) {
+                self.lost_data.insert(store, why);
+            }
+        }
+        self.files_digest = compose::sight::found_digest(&compose::work::root(&self.folder));
+        self.images = found.images;
         let gateways = self.record.iter().flat_map(|record| record.ports.gateway.values());
         let gateways = gateways.filter(|_| !found.containers.contains_key("gateway-1"));
         self.lost_ports = gateways.copied().filter(|port| !ports::is_free(*port)).collect();
@@ -355,6 +444,21 @@ impl Observed {
     }
 }
 
+fn told_to_chat(settings: &str) -> Option<Credentials> {
+    #[derive(Deserialize)]
+    struct Told {
+        games: Vec<ChatGame>,
+    }
+    let Told { games } = serde_json::from_str(settings).ok()?;
+    let mut credentials = Credentials::default();
+    for game in games {
+        credentials.route_keys.insert(game.game.clone(), game.route_keys);
+        credentials.tool_secrets.insert(game.game, game.tool_secrets);
+        credentials.inference = credentials.inference.or(game.inference);
+    }
+    Some(credentials)
+}
+
 fn note<T>(faults: &mut Vec<String>, fault: &DeployError) -> Option<T> {
     faults.push(with_cause(fault));
     None
@@ -370,6 +474,7 @@ fn supervisor(report: &Report) -> Option<ObservedProcess> {
         readiness: Ok(()),
         memory_bytes: None,
         revision: String::new(),
+        image: None,
     })
 }
 
@@ -406,6 +511,7 @@ fn processes(
                     .filter(|_| is_known)
                     .map(|process| process.revision.clone())
                     .unwrap_or_default(),
+                image: None,
             },
         );
     }

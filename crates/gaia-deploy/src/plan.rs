@@ -1,5 +1,6 @@
 //! What is to be done so that a cluster becomes what its blueprint says: pure, data, and the same every time.
 
+mod cost;
 pub(crate) mod ids;
 pub(crate) mod sight;
 mod steps;
@@ -11,6 +12,7 @@ use std::fmt;
 use gaia_names::ClusterName;
 use serde::{Deserialize, Serialize};
 
+pub use self::cost::Cost;
 use crate::{Blueprint, Observed};
 
 /// A step's name, stable across plans: `store:postgres`, `service:chat-1`, `bundle:zombie-survival`.
@@ -40,6 +42,24 @@ pub enum Action {
     Remove,
 }
 
+/// How what is there differs from what was applied, where nobody has asked for something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Drift {
+    /// It was made and is not there, or does not run.
+    Missing,
+    /// Somebody has changed what it was told.
+    Config,
+    /// Somebody has changed how many there are.
+    Scale,
+    /// It runs another image than it would be made from now.
+    Image,
+    /// It is ours by its labels, and nobody has asked for it.
+    Orphan,
+    /// What it keeps is gone, or another cluster's.
+    Data,
+}
+
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -51,6 +71,12 @@ pub struct Step {
     pub why: String,
     /// What does not work meanwhile; none if nobody notices.
     pub down: Option<String>,
+    /// What has come to differ from what was applied, if that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
+    /// What it changes of a month's costs, in millionths of the currency of the plan's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_change: Option<i64>,
 }
 
 /// What is to be done, in order.
@@ -66,6 +92,12 @@ pub struct Plan {
     pub blueprint: String,
     /// The steps, in order.
     pub steps: Vec<Step>,
+    /// Whether a destroy leaves the data, and what is needed to take it up again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_volumes: bool,
+    /// What the cluster costs a month; none while that was not asked or no price is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
 }
 
 impl Plan {
@@ -78,22 +110,45 @@ impl Plan {
             generation: blueprint.generation,
             blueprint: blueprint.digest.clone(),
             steps: steps::towards(observed, blueprint),
+            keeps_volumes: false,
+            cost: None,
         }
     }
 
     /// What makes the observed cluster go away, with its data. Pure. Empty if there is nothing.
     #[must_use]
     pub fn destroying(observed: &Observed) -> Self {
+        Self::ending(observed, false)
+    }
+
+    /// What makes all of the observed cluster go away but its data, and what is needed to take that up again. Pure. Empty if
+    /// nothing else is there.
+    #[must_use]
+    pub fn destroying_all_but_volumes(observed: &Observed) -> Self {
+        Self::ending(observed, true)
+    }
+
+    fn ending(observed: &Observed, keeps_volumes: bool) -> Self {
+        let is_done = !observed.exists() || keeps_volumes && observed.is_kept();
         Self {
             cluster: observed.cluster.clone(),
             parent: observed.parent().generation,
             generation: 0,
             blueprint: String::new(),
-            steps: if observed.exists() {
-                steps::away(observed)
-            } else {
-                Vec::new()
+            steps: match is_done {
+                true => Vec::new(),
+                false => steps::away(observed, keeps_volumes),
             },
+            keeps_volumes,
+            cost: None,
+        }
+    }
+
+    /// What costs nothing is not worth a line.
+    fn write_cost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cost {
+            Some(cost) if cost.before > 0 || cost.after > 0 => write!(f, "\n{cost}"),
+            _ => Ok(()),
         }
     }
 
@@ -116,12 +171,27 @@ impl fmt::Display for Action {
     }
 }
 
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Missing => "missing",
+            Self::Config => "config",
+            Self::Scale => "scale",
+            Self::Image => "image",
+            Self::Orphan => "orphan",
+            Self::Data => "data",
+        })
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
-            return write!(f, "cluster `{}` is as it should be: nothing to do", self.cluster);
+            write!(f, "cluster `{}` is as it should be: nothing to do", self.cluster)?;
+            return self.write_cost(f);
         }
         match (self.parent, self.generation) {
+            (_, 0) if self.keeps_volumes => writeln!(f, "cluster `{}` goes away, but for its data", self.cluster)?,
             (_, 0) => writeln!(f, "cluster `{}` goes away, with its data", self.cluster)?,
             (0, to) => writeln!(f, "cluster `{}`, generation {to}", self.cluster)?,
             (from, to) if from == to => writeln!(f, "cluster `{}`, generation {to}, put right", self.cluster)?,
@@ -129,7 +199,15 @@ impl fmt::Display for Plan {
         }
         let widest = self.steps.iter().map(|step| step.id.0.len()).max().unwrap_or_default();
         for step in &self.steps {
-            writeln!(f, "  {:7}  {:widest$}  {}", step.action, step.id, step.why)?;
+            write!(f, "  {:7}  {:widest$}  ", step.action, step.id)?;
+            if let Some(drift) = step.drift {
+                write!(f, "drift, {drift}: ")?;
+            }
+            f.write_str(&step.why)?;
+            match (&self.cost, step.cost_change) {
+                (Some(cost), Some(change)) => writeln!(f, " ({} a month)", cost.change(change))?,
+                _ => writeln!(f)?,
+            }
             if let Some(down) = &step.down {
                 writeln!(f, "  {:7}  {:widest$}  meanwhile {down}", "", "")?;
             }
@@ -148,6 +226,7 @@ impl fmt::Display for Plan {
             .filter(|action| **action != Action::Replace || count(**action) > 0)
             .map(|action| format!("{} to {action}", count(*action)))
             .collect();
-        write!(f, "{}", counted.join(", "))
+        write!(f, "{}", counted.join(", "))?;
+        self.write_cost(f)
     }
 }

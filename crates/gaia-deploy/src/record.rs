@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use gaia_names::{ClusterName, GameId, InstanceId, Target};
+use gaia_names::{ClusterName, GameId, InstanceId, Service, Target};
 use serde::{Deserialize, Serialize};
 
-use crate::{Blueprint, ClusterFolder, DeployError, Parent, Step, StepId, apply::Made, files};
+use crate::{Blueprint, ClusterFolder, DeployError, Parent, Step, StepId, apply::Made, files, plan::ids};
 
 /// The form of the file; another number means another form.
 const FORMAT: u32 = 1;
@@ -21,6 +21,10 @@ pub(crate) enum Life {
     Stopped,
     /// It is being destroyed.
     Destroying,
+    /// All of it goes but its data.
+    Keeping,
+    /// Only its data is left, and what is needed to take it up again.
+    Kept,
 }
 
 /// One cluster's record.
@@ -39,8 +43,14 @@ pub(crate) struct Record {
     pub(crate) applied: Option<Blueprint>,
     /// The number and digest of each game's newest bundle, given out before it is published.
     pub(crate) bundles: BTreeMap<GameId, (u64, String)>,
+    /// How many instances of a service somebody asked for; it holds until somebody asks for other ones.
+    #[serde(default)]
+    pub(crate) asked: BTreeMap<Service, u16>,
     pub(crate) ports: Ports,
     pub(crate) instances: BTreeMap<String, InstanceId>,
+    /// The labels that its networks and volumes were made with, on Compose.
+    #[serde(default)]
+    pub(crate) made_with: Option<BTreeMap<String, String>>,
     /// What was made, by the step that made it.
     pub(crate) resources: BTreeMap<StepId, Resource>,
     /// The step that is being done, or was when the command ended.
@@ -89,8 +99,10 @@ impl Record {
             digest: String::new(),
             applied: None,
             bundles: BTreeMap::new(),
+            asked: BTreeMap::new(),
             ports: Ports::default(),
             instances: BTreeMap::new(),
+            made_with: None,
             resources: BTreeMap::new(),
             intent: None,
         }
@@ -110,13 +122,27 @@ impl Record {
         self.intent = None;
     }
 
-    /// Nothing is left of what it speaks of, and it is to run again. Its numbers go on.
+    /// Nothing is left of what it speaks of, but perhaps its data, and it is to run again. Its numbers go on.
     pub(crate) fn begin_anew(&mut self) {
         let fresh = Self::new(self.cluster.clone(), self.target);
         let kept = std::mem::replace(self, fresh);
         self.generation = kept.generation;
         self.digest = kept.digest;
         self.bundles = kept.bundles;
+        self.asked = kept.asked;
+        if kept.life == Life::Keeping {
+            self.made_with = kept.made_with;
+        }
+    }
+
+    /// Only its data is left, and what opens it. Its numbers go on.
+    pub(crate) fn keep_data(&mut self) {
+        let kept = [ids::SECRETS, ids::POSTGRES_DATA].map(|id| StepId(id.to_owned()));
+        let mut resources = std::mem::take(&mut self.resources);
+        resources.retain(|id, _| kept.contains(id));
+        self.begin_anew();
+        self.resources = resources;
+        self.life = Life::Kept;
     }
 
     pub(crate) fn read(folder: &ClusterFolder) -> Result<Option<Self>, DeployError> {
@@ -135,10 +161,15 @@ impl Record {
         }
     }
 
+    /// Whether a destroy was begun and is not done.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.life, Life::Destroying | Life::Keeping)
+    }
+
     /// Whether an apply ended before its last step.
     pub(crate) fn is_unfinished(&self) -> bool {
         let applied = self.applied.as_ref().map(|blueprint| blueprint.generation);
-        self.intent.is_some() || self.life == Life::Destroying || applied != Some(self.generation)
+        self.intent.is_some() || self.is_ending() || applied != Some(self.generation)
     }
 }
 

@@ -53,6 +53,7 @@ pub fn render(observed: &Observed, blueprint: &Blueprint) -> Result<Vec<Rendered
                 ports: &ports,
                 owner: &compose::observing::owner(&observed.folder),
                 user: compose::work::user(),
+                made_with: observed.record.as_ref().and_then(|record| record.made_with.as_ref()),
                 cores: None,
             });
             let project = project.ok_or(DeployError::OtherBlueprint)?;

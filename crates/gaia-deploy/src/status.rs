@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::{
-    DeployError, Home, Observed, ObservedProcess,
+    Blueprint, DeployError, Drift, Home, Observed, ObservedProcess, Plan, Step, StepId,
     containers::parts::Role,
     observe,
+    plan::ids::SECRETS,
     record::{Intent, Life, Record},
     targets::{
         compose::{engine::Engine, render::project},
@@ -31,6 +32,8 @@ pub enum ClusterState {
     Stopped,
     /// It is off-hours: its stores run, and the clock brings back the rest.
     Closed,
+    /// Only its data is left; `gaia up` takes it up again.
+    Kept,
     /// An apply or destroy ended in the middle; `gaia up` or `gaia destroy` goes on with it.
     Unfinished,
 }
@@ -54,10 +57,27 @@ pub struct ClusterStatus {
     pub target: Target,
     /// Who watches over the processes, where that is one of Gaia's own.
     pub supervisor: Option<SupervisorStatus>,
+    /// What has come to differ from what was applied; `gaia up` puts it right.
+    #[serde(default)]
+    pub drift: Vec<Drifted>,
+    /// When its secrets were made, or last added to.
+    #[serde(default)]
+    pub secrets_made_at: Option<DateTime<Utc>>,
     /// Its stores and services.
     pub processes: Vec<ProcessStatus>,
     /// Where the logs are.
     pub logs: PathBuf,
+}
+
+/// Something that has come to differ from what was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drifted {
+    /// What, by the step that puts it right.
+    pub what: StepId,
+    /// How.
+    pub class: Drift,
+    /// In words.
+    pub why: String,
 }
 
 /// One game in a cluster.
@@ -129,6 +149,7 @@ impl fmt::Display for ClusterState {
             Self::Degraded => "degraded",
             Self::Stopped => "stopped",
             Self::Closed => "closed",
+            Self::Kept => "kept",
             Self::Unfinished => "unfinished",
         })
     }
@@ -211,10 +232,40 @@ impl ClusterStatus {
             gateway_url: games.first().and_then(|game| game.gateway_url.clone()),
             games,
             supervisor,
+            drift: drift(observed),
+            secrets_made_at: secrets_made_at(observed),
             processes,
             logs: observed.folder.logs(),
         }
     }
+}
+
+fn secrets_made_at(observed: &Observed) -> Option<DateTime<Utc>> {
+    let made = observed.record.as_ref()?.resources.get(&StepId(SECRETS.to_owned()))?;
+    observed.secrets.as_ref().map(|_| made.at)
+}
+
+/// What a plan towards what was applied would put right.
+fn drift(observed: &Observed) -> Vec<Drifted> {
+    let Some(applied) = observed.applied() else {
+        return Vec::new();
+    };
+    let credentials = observed.credentials();
+    // Without what chat was told, what it should be told cannot be compared.
+    let is_known = |drift: &Drift| credentials.is_some() || *drift != Drift::Config;
+    let applied = Blueprint {
+        credentials: credentials.clone().unwrap_or_default(),
+        ..applied.clone()
+    };
+    let of_step = |step: Step| {
+        Some(Drifted {
+            what: step.id,
+            class: step.drift.filter(is_known)?,
+            why: step.why,
+        })
+    };
+    let steps = Plan::between(observed, &applied).steps;
+    steps.into_iter().filter_map(of_step).collect()
 }
 
 fn judge(observed: &Observed, processes: &[ProcessStatus], is_watched: Option<bool>) -> (ClusterState, Vec<String>) {
@@ -223,6 +274,10 @@ fn judge(observed: &Observed, processes: &[ProcessStatus], is_watched: Option<bo
         why.push("its record, cluster.json, is missing".to_owned());
         return (ClusterState::Unfinished, why);
     };
+    if record.life == Life::Kept && record.intent.is_none() {
+        why.push("only its data is left; `gaia up` takes it up again, `gaia destroy` removes it".to_owned());
+        return (ClusterState::Kept, why);
+    }
     if record.is_unfinished() {
         why.push(unfinished(record));
         return (ClusterState::Unfinished, why);
@@ -268,10 +323,10 @@ fn is_closed(observed: &Observed) -> bool {
 }
 
 fn unfinished(record: &Record) -> String {
-    let next = if record.life == Life::Destroying {
-        "gaia destroy"
-    } else {
-        "gaia up"
+    let next = match record.life {
+        Life::Destroying => "gaia destroy",
+        Life::Keeping => "gaia destroy --keep-volumes",
+        Life::Up | Life::Stopped | Life::Kept => "gaia up",
     };
     match &record.intent {
         Some(Intent { step, command, since }) => {

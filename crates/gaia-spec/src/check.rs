@@ -62,6 +62,7 @@ fn game(id: GameId, config: Config, personas: Vec<Persona>) -> Game {
     Game {
         name: config.name.unwrap_or_else(|| in_words(id.as_str())),
         id,
+        studio: config.studio,
         theme: config.theme,
         personality: config.personality,
         response_time_target_ms: config.response_time_target_ms,

@@ -18,6 +18,7 @@ use crate::{
 /// What the config says, without what the personas' files say.
 pub(crate) struct Config {
     pub(crate) name: Option<String>,
+    pub(crate) studio: Option<String>,
     pub(crate) theme: String,
     pub(crate) personality: Option<String>,
     pub(crate) response_time_target_ms: u32,
@@ -55,6 +56,7 @@ pub(crate) fn read(fields: &Fields, findings: &mut Findings) -> Config {
     let (routes, unpriced) = routes(ai.items("routes"), findings);
     Config {
         name: fields.text("name"),
+        studio: fields.text("studio"),
         theme: fields.text("theme").unwrap_or_default(),
         personality: ai.text("personality"),
         response_time_target_ms: ai.small_number("response_time_target").unwrap_or_default(),

@@ -82,6 +82,8 @@ pub struct Game {
     pub id: GameId,
     /// Its name for people.
     pub name: String,
+    /// Whose it is; a label.
+    pub studio: Option<String>,
     /// What kind of world it is.
     pub theme: String,
     /// How all its characters are.

@@ -12,6 +12,7 @@ mod fields;
 mod folder;
 mod game;
 mod persona;
+mod price_book;
 mod prices;
 mod sample;
 mod scalars;
@@ -28,6 +29,7 @@ pub use game::{
     Autoscaler, Checked, Entrance, Game, Images, KeyReference, OAuth, OffHours, Reference, Replicas, Resources, Route,
     Setting, Size, Sizing, Through, ToolSecretReference, ToolServer, Transport,
 };
+pub use price_book::{PriceBook, UnitPrices, explain_prices};
 pub use sample::{explain_config, explain_persona};
 pub use schema::{config_schema, persona_schema};
 pub use starter::{new_game, starter_persona};

@@ -2,6 +2,7 @@
 
 use std::{net::Ipv4Addr, path::PathBuf};
 
+use chrono::NaiveDate;
 use gaia_names::PersonaId;
 use gaia_protocol::{bundle::slots, money::MILLION};
 use url::{Host, Url};
@@ -62,6 +63,10 @@ pub(crate) fn read(kind: &Kind, text: &str, is_plain: bool) -> Result<Value, Ref
         Kind::Memory => number(memory(text), 16 << 20, 1 << 40),
         Kind::Cpu => number(cpu(text), 10, 128_000),
         Kind::Money => money(text).map(Value::Number),
+        Kind::Amount => number(exact(text, MILLION), 0, MOST_MONEY),
+        Kind::Currency => named(text, text.len() == 3 && text.bytes().all(|c| c.is_ascii_uppercase())),
+        Kind::Label => named(text, is_label(text)),
+        Kind::Day => named(text, text.parse::<NaiveDate>().is_ok()),
         Kind::Replicas { may_cluster } => replicas(text, *may_cluster).map(Value::Replicas),
         Kind::Address => address(text).map(Value::Text),
         Kind::Reference => reference(text).map(Value::Reference),
@@ -164,6 +169,16 @@ fn is_tool_name(tool: &str) -> bool {
         && tool
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
+
+/// Whether it may stand as a label wherever games run.
+fn is_label(text: &str) -> bool {
+    let ends = [text.chars().next(), text.chars().next_back()];
+    text.len() <= 63
+        && ends.iter().all(|end| end.is_some_and(|c| c.is_ascii_alphanumeric()))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 fn is_variable(text: &str) -> bool {

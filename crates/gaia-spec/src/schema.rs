@@ -94,6 +94,10 @@ fn of(kind: &'static Kind) -> Value {
             "minimum": 0,
             "pattern": r"^(\$ *[0-9]+(\.[0-9]{1,6})?|[0-9]+(\.[0-9]{1,6})?( *USD)?)$",
         }),
+        Kind::Amount => json!({ "type": ["string", "number"], "minimum": 0, "pattern": r"^[0-9]+(\.[0-9]{1,6})?$" }),
+        Kind::Currency => text("^[A-Z]{3}$"),
+        Kind::Label => text(r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"),
+        Kind::Day => json!({ "type": "string", "format": "date" }),
         Kind::Replicas { .. } => json!({
             "type": ["integer", "string"],
             "minimum": 1,

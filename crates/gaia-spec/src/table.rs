@@ -5,9 +5,11 @@
 
 mod config;
 mod persona;
+mod price_book;
 
 pub(crate) use config::CONFIG;
 pub(crate) use persona::PERSONA;
+pub(crate) use price_book::PRICE_BOOK;
 
 /// A key of a map.
 #[derive(Clone, Copy)]
@@ -89,6 +91,14 @@ pub(crate) enum Kind {
     Cpu,
     /// `$5`, `5 USD` or `0.50`, kept in millionths of a US dollar.
     Money,
+    /// `0.0405` of a currency that is named elsewhere, kept in millionths.
+    Amount,
+    /// `USD`.
+    Currency,
+    /// `2026-04-01`.
+    Day,
+    /// What may stand as a label of a container or an object of Kubernetes.
+    Label,
     /// `2`, `10+`, `3 (cluster mode)`.
     Replicas {
         may_cluster: bool,
@@ -243,6 +253,12 @@ impl Kind {
             Self::Memory => "an amount of memory such as 512Mi or 1Gi, from 16Mi to 1Ti".to_owned(),
             Self::Cpu => "an amount of CPU such as 500m or 2, from 10m to 128".to_owned(),
             Self::Money => "an amount of US dollars such as $5, 5 USD or 0.50, with at most six decimals".to_owned(),
+            Self::Amount => "a number such as 0.0405, with at most six decimals".to_owned(),
+            Self::Currency => "the three capital letters of a currency, such as USD".to_owned(),
+            Self::Label => {
+                "at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit first and last".to_owned()
+            }
+            Self::Day => "a day such as 2026-04-01".to_owned(),
             Self::Replicas { may_cluster: false } => "a number of replicas from 1 to 1000, such as 2 or 10+".to_owned(),
             Self::Replicas { may_cluster: true } => {
                 "1 (single instance), or a number from 3 to 1000 (cluster mode), such as 3 or 5+".to_owned()

@@ -27,12 +27,13 @@ Exit codes:
   64  what was typed or written cannot be used
 
 Environment:
-  GAIA_HOME    where Gaia keeps everything on this machine; default: /var/lib/gaia for root, else
-               $XDG_STATE_HOME/gaia or ~/.local/state/gaia
-  GAIA_TARGET  where games run that run nowhere yet: local, compose or kubernetes; default: local
-  GAIA_MODELS  where models lie; default: models in home
-  GAIA_LOG     what `gaia serve` logs, such as info or gaia_chat=debug,warn
-  NO_COLOR     no colour";
+  GAIA_HOME        where Gaia keeps everything on this machine; default: /var/lib/gaia for root, else
+                   $XDG_STATE_HOME/gaia or ~/.local/state/gaia
+  GAIA_TARGET      where games run that run nowhere yet: local, compose or kubernetes; default: local
+  GAIA_MODELS      where models lie; default: models in home
+  GAIA_PRICE_BOOK  what cores, memory and volumes cost (a file); default: prices.yaml in home
+  GAIA_LOG         what `gaia serve` logs, such as info or gaia_chat=debug,warn
+  NO_COLOR         no colour";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -90,6 +91,14 @@ pub(crate) enum Verb {
     /// characters answer with what their files say, chosen by a small model on this machine (see `gaia model`).
     #[command(verbatim_doc_comment)]
     Up(verbs::up::Arguments),
+    /// Run more or fewer instances of a game's services
+    ///
+    /// Shows the plan and carries it out. The number holds until another one is asked for, here or by `gaia up --replicas`;
+    /// `usual` gives the number back to the config. A number that follows the load is changed in the config alone.
+    ///
+    ///   gaia scale zombie-survival chat=3
+    #[command(verbatim_doc_comment)]
+    Scale(verbs::scale::Arguments),
     /// Say how a game is, or all games
     ///
     /// Shows a game's gateway, its processes, what is wrong, and how its characters answer. Without a game, all clusters.
@@ -130,8 +139,9 @@ pub(crate) enum Verb {
     Destroy(verbs::destroy::Arguments),
     /// Say what this machine lacks, and the command that brings it
     ///
-    /// Looks at the machine: the stores' programs, users, folders, disk, memory, ports and the model. Exits 1 if something
-    /// is missing without which no game can run.
+    /// Looks at the machine: the stores' programs, users, folders, disk, memory, ports and the model. With --target compose
+    /// it looks at Docker and Compose, with --target kubernetes at the API server and what one may do there. Exits 1 if
+    /// something is missing without which no game can run.
     #[command(verbatim_doc_comment)]
     Doctor(verbs::doctor::Arguments),
     /// Install or list models
@@ -189,18 +199,33 @@ pub(crate) enum Verb {
     Serve(verbs::serve::Arguments),
 }
 
-/// Where Gaia keeps everything, and where the game runs.
+/// Where Gaia keeps everything.
 #[derive(Args, Debug)]
-pub(crate) struct HomeArgument {
+pub(crate) struct HomeFolderArgument {
     /// Where Gaia keeps everything on this machine [default: $GAIA_HOME, else see `gaia help`]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) home: Option<PathBuf>,
+}
+
+/// Where Gaia keeps everything, and where the game runs.
+#[derive(Args, Debug)]
+pub(crate) struct HomeArgument {
+    #[command(flatten)]
+    pub(crate) folder: HomeFolderArgument,
     /// Where the game runs: local, compose or kubernetes [default: where it runs, else $GAIA_TARGET, else local]
     #[arg(long, value_name = "TARGET")]
     pub(crate) target: Option<Target>,
     /// The context of the kubeconfig, on Kubernetes [default: where the game runs, else the current one]
     #[arg(long, value_name = "CONTEXT")]
     pub(crate) context: Option<String>,
+}
+
+/// What cores, memory and volumes cost.
+#[derive(Args, Debug)]
+pub(crate) struct PriceBookArgument {
+    /// What cores, memory and volumes cost [default: $GAIA_PRICE_BOOK, else prices.yaml in home, else `gaia explain prices`]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) price_book: Option<PathBuf>,
 }
 
 /// For programs.

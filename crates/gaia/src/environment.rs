@@ -3,6 +3,7 @@
 //! - `GAIA_HOME`: where Gaia keeps everything on this machine. Default: `/var/lib/gaia` for root, else
 //!   `$XDG_STATE_HOME/gaia` or `~/.local/state/gaia`.
 //! - `GAIA_MODELS`: where models lie. Default: `models` in home.
+//! - `GAIA_PRICE_BOOK`: what cores, memory and volumes cost. Default: `prices.yaml` in home, else the book that is shipped.
 //! - `GAIA_FIRST_PORT`: where the search for a free gateway port begins. Default: 7400.
 //! - `XDG_STATE_HOME`, `HOME`: see above.
 //! - `NO_COLOR`: no colour, whatever its value.
@@ -11,33 +12,30 @@
 use std::{
     env,
     ffi::OsString,
-    fs,
+    fs::{self, File},
+    io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use gaia_deploy::{Asked, Home};
 use gaia_names::{Secret, Target};
+use gaia_spec::PriceBook;
 
-use crate::{commands::HomeArgument, failure::Failure};
+use crate::{
+    commands::{HomeArgument, HomeFolderArgument, PriceBookArgument},
+    failure::Failure,
+};
 
-/// Home: as given, else as the environment says.
+/// The longest price book, in bytes.
+const LONGEST_PRICE_BOOK: u64 = 1 << 20;
+
+/// Home, and where games run: as given, else as the environment says.
 ///
 /// # Errors
 ///
-/// If nobody says where it is.
+/// If nobody says where it is, or the environment names no target.
 pub(crate) fn home(arguments: &HomeArgument) -> anyhow::Result<Home> {
-    let given = arguments.home.as_deref();
-    let usual = || {
-        let (state, user) = (path("XDG_STATE_HOME"), path("HOME"));
-        Home::usual(rustix::process::geteuid().is_root(), state.as_deref(), user.as_deref())
-    };
-    let found = given.map(Path::to_owned).or_else(|| path("GAIA_HOME")).or_else(usual);
-    let found = found.ok_or_else(|| {
-        Failure::new("nobody says where Gaia keeps its files: there is no home folder of yours")
-            .bad_input()
-            .help("name a folder with --home or GAIA_HOME")
-    })?;
     let usual = match set("GAIA_TARGET") {
         None => None,
         Some(word) => {
@@ -51,7 +49,27 @@ pub(crate) fn home(arguments: &HomeArgument) -> anyhow::Result<Home> {
         usual,
         context: arguments.context.clone(),
     };
-    Ok(Home::at(found)?.asked(asked))
+    Ok(home_folder(&arguments.folder)?.asked(asked))
+}
+
+/// Home alone, for what is the same wherever games run.
+///
+/// # Errors
+///
+/// If nobody says where it is.
+pub(crate) fn home_folder(arguments: &HomeFolderArgument) -> anyhow::Result<Home> {
+    let given = arguments.home.as_deref();
+    let usual = || {
+        let (state, user) = (path("XDG_STATE_HOME"), path("HOME"));
+        Home::usual(rustix::process::geteuid().is_root(), state.as_deref(), user.as_deref())
+    };
+    let found = given.map(Path::to_owned).or_else(|| path("GAIA_HOME")).or_else(usual);
+    let found = found.ok_or_else(|| {
+        Failure::new("nobody says where Gaia keeps its files: there is no home folder of yours")
+            .bad_input()
+            .help("name a folder with --home or GAIA_HOME")
+    })?;
+    Ok(Home::at(found)?)
 }
 
 /// Makes the home folder if it is not there. The stores' user must be able to pass through it.
@@ -79,6 +97,27 @@ pub(crate) fn models(home: &Home) -> PathBuf {
     // The process that serves them has another working directory.
     let named = path("GAIA_MODELS").and_then(|folder| std::path::absolute(folder).ok());
     named.unwrap_or_else(|| home.path().join("models"))
+}
+
+/// What cores, memory and volumes cost.
+///
+/// # Errors
+///
+/// If a book is named, or lies in home, and cannot be used.
+pub(crate) fn price_book(home: &Home, arguments: &PriceBookArgument) -> anyhow::Result<PriceBook> {
+    let of_home = || Some(home.path().join("prices.yaml")).filter(|file| file.exists());
+    let named = arguments.price_book.clone().or_else(|| path("GAIA_PRICE_BOOK"));
+    let Some(file) = named.or_else(of_home) else {
+        return Ok(PriceBook::shipped()?);
+    };
+    let unusable = || Failure::new(format!("the price book {} cannot be used", file.display())).bad_input();
+    let help = "`gaia explain prices` shows one that is good";
+    let mut text = String::new();
+    File::open(&file)
+        .and_then(|opened| opened.take(LONGEST_PRICE_BOOK).read_to_string(&mut text))
+        .map_err(|cause| unusable().because(cause).help(help))?;
+    let book = PriceBook::read(&file.display().to_string(), &text);
+    Ok(book.map_err(|cause| unusable().because(cause).help(help))?)
 }
 
 /// Where the search for a free gateway port begins.

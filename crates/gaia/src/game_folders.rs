@@ -31,9 +31,10 @@ pub(crate) struct Shape {
     /// The name of a cluster that several games share [default: a cluster of its own, called like the game]
     #[arg(long, value_name = "NAME")]
     cluster: Option<ClusterName>,
-    /// How many instances of a service to run: chat=2 (may be given for each service) [default: 1 each]
-    #[arg(long, value_name = "SERVICE=N", value_parser = replicas)]
-    replicas: Vec<(Service, u16)>,
+    /// How many instances of a service to run: chat=2, or chat=usual (may be given for each service) [default: what was
+    /// asked for before, else as many as usual]
+    #[arg(long, value_name = "SERVICE=N", value_parser = instances)]
+    replicas: Vec<(Service, Option<u16>)>,
     #[command(flatten)]
     pub(crate) home: HomeArgument,
     #[command(flatten)]
@@ -44,6 +45,8 @@ pub(crate) struct Shape {
 pub(crate) struct Wanted {
     /// What the cluster is drawn up from.
     pub(crate) input: ClusterInput,
+    /// How many instances are asked for now; none is the usual number.
+    pub(crate) replicas: BTreeMap<Service, Option<u16>>,
     /// What the game's maker should know; nothing of it stops the game.
     pub(crate) warnings: Vec<String>,
 }
@@ -87,16 +90,16 @@ pub(crate) fn read(shape: &Shape) -> anyhow::Result<Wanted> {
             .help("see `gaia help up`")
             .into());
     };
-    let replicas = shape.replicas.iter().copied().collect();
     Ok(Wanted {
         input: ClusterInput {
             name,
             target: shape.home.target.unwrap_or(Target::Local),
             needs,
             games,
-            replicas,
+            replicas: BTreeMap::new(),
             inference: None,
         },
+        replicas: shape.replicas.iter().copied().collect(),
         warnings,
     })
 }
@@ -180,16 +183,18 @@ fn key(reference: &Reference) -> Result<Secret, String> {
     }
 }
 
-fn replicas(given: &str) -> Result<(Service, u16), String> {
+/// A service and how many of it, none being as many as usual.
+pub(crate) fn instances(given: &str) -> Result<(Service, Option<u16>), String> {
     let (service, count) = given
         .split_once('=')
         .ok_or("write it as service=number, such as chat=2")?;
-    let count = count
-        .parse()
-        .ok()
-        .filter(|count| *count > 0)
-        .ok_or("the number must be 1 or more, such as chat=2")?;
-    Ok((service.parse()?, count))
+    let service = service.parse()?;
+    if count == "usual" {
+        return Ok((service, None));
+    }
+    let count = count.parse().ok().filter(|count| *count > 0);
+    let count = count.ok_or("the number must be 1 or more, such as chat=2, or `usual`")?;
+    Ok((service, Some(count)))
 }
 
 #[cfg(test)]
@@ -198,9 +203,10 @@ mod tests {
 
     #[test]
     fn replicas_name_a_service_and_a_number() {
-        assert_eq!(replicas("chat=2"), Ok((Service::Chat, 2)));
+        assert_eq!(instances("chat=2"), Ok((Service::Chat, Some(2))));
+        assert_eq!(instances("chat=usual"), Ok((Service::Chat, None)));
         for bad in ["chat", "chat=", "chat=0", "chat=-1", "chat=70000", "cat=2", "=2"] {
-            assert!(replicas(bad).is_err(), "{bad}");
+            assert!(instances(bad).is_err(), "{bad}");
         }
     }
 

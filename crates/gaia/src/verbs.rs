@@ -18,6 +18,7 @@ pub(crate) mod plan;
 pub(crate) mod play;
 pub(crate) mod render;
 pub(crate) mod restart;
+pub(crate) mod scale;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod tools;
@@ -45,6 +46,7 @@ pub(crate) fn run(verb: Verb) -> ExitCode {
         Verb::Plan(arguments) => tell(arguments.shape.json.json, block_on(plan::run(&arguments))),
         Verb::Render(arguments) => tell(arguments.shape.json.json, block_on(render::run(&arguments))),
         Verb::Up(arguments) => tell(arguments.shape.json.json, block_on(up::run(&arguments))),
+        Verb::Scale(arguments) => tell(arguments.json.json, block_on(scale::run(&arguments))),
         Verb::Status(arguments) => tell(arguments.json.json, block_on(status::run(&arguments))),
         Verb::Costs(arguments) => tell(arguments.json.json, block_on(costs::run(&arguments))),
         Verb::List(arguments) => tell(arguments.json.json, block_on(list::run(&arguments))),
@@ -52,7 +54,7 @@ pub(crate) fn run(verb: Verb) -> ExitCode {
         Verb::Restart(arguments) => tell(arguments.json.json, block_on(restart::run(&arguments))),
         Verb::Down(arguments) => tell(arguments.json.json, block_on(down::run(&arguments))),
         Verb::Destroy(arguments) => tell(arguments.json.json, block_on(destroy::run(&arguments))),
-        Verb::Doctor(arguments) => tell(arguments.json.json, doctor::run(&arguments)),
+        Verb::Doctor(arguments) => tell(arguments.json.json, block_on(doctor::run(&arguments))),
         Verb::Model(arguments) => tell(arguments.is_json(), model::run(&arguments)),
         Verb::Keys(arguments) => tell(arguments.is_json(), block_on(keys::run(&arguments))),
         Verb::Tools(arguments) => tell(arguments.json.json, block_on(tools::run(&arguments))),

@@ -3,9 +3,10 @@
 use gaia_kubernetes::Kind;
 use gaia_names::{ClusterName, Target};
 
+use super::Kept;
 use crate::{
     ClusterFolder, DeployError, Home, Step,
-    plan::ids::{FOLDER, NAMESPACE, PROCESSES, PROOF, VOLUMES},
+    plan::ids::{FOLDER, NAMESPACE, OBJECTS, PROCESSES, PROOF, VOLUMES},
     record::Record,
     targets::{
         compose::{self, engine::Engine},
@@ -65,17 +66,24 @@ impl Ending {
         }
     }
 
-    pub(super) async fn carry_out(&self, step: &Step) -> Result<(), DeployError> {
+    /// Does what a step says. What was to be kept and is still there is told by the proof.
+    pub(super) async fn carry_out(&self, step: &Step, keeps_volumes: bool) -> Result<Vec<Kept>, DeployError> {
         match (step.id.0.as_str(), self) {
-            (PROCESSES, _) => self.stop_all().await,
-            (VOLUMES, Self::Compose(folder, engine)) => compose::work::remove_volumes(engine, folder.name()).await,
-            (NAMESPACE, Self::Kubernetes(_, inventory)) => kubernetes::work::end(inventory).await,
-            (FOLDER, Self::Local(folder) | Self::Compose(folder, _) | Self::Kubernetes(folder, _)) => {
-                destroying::remove(folder)
+            (PROCESSES, _) => self.stop_all().await?,
+            (VOLUMES, Self::Compose(folder, engine)) => compose::work::remove_volumes(engine, folder.name()).await?,
+            (NAMESPACE, Self::Kubernetes(_, inventory)) => kubernetes::work::end(inventory).await?,
+            (OBJECTS, Self::Kubernetes(_, inventory)) => kubernetes::keeping::remove_all_but_data(inventory).await?,
+            (FOLDER, Self::Local(folder) | Self::Compose(folder, _)) if keeps_volumes => {
+                destroying::remove_all_but_data(folder)?;
             }
-            (PROOF, _) => self.prove().await,
-            _ => Err(DeployError::OtherBlueprint),
+            (FOLDER, Self::Local(folder) | Self::Compose(folder, _) | Self::Kubernetes(folder, _)) => {
+                destroying::remove(folder)?;
+            }
+            (PROOF, _) if keeps_volumes => return self.prove_but_data().await,
+            (PROOF, _) => self.prove().await?,
+            _ => return Err(DeployError::OtherBlueprint),
         }
+        Ok(Vec::new())
     }
 
     pub(super) async fn stop_all(&self) -> Result<(), DeployError> {
@@ -84,6 +92,33 @@ impl Ending {
             Self::Compose(folder, engine) => compose::work::stop_all(engine, folder.name()).await,
             Self::Kubernetes(_, inventory) => kubernetes::work::stop_all(inventory).await,
         }
+    }
+
+    /// Proves that nothing is left but the data and what is needed to take it up again, and says what that is.
+    async fn prove_but_data(&self) -> Result<Vec<Kept>, DeployError> {
+        let (folder, left, kept) = match self {
+            Self::Local(folder) => (folder, Vec::new(), Vec::new()),
+            Self::Compose(folder, engine) => {
+                let left = compose::work::left(engine, folder.name(), false).await?;
+                let volumes = compose::work::volumes(engine, folder.name()).await?;
+                (folder, left, volumes)
+            }
+            Self::Kubernetes(folder, inventory) => {
+                let (left, kept) = kubernetes::keeping::left(inventory).await?;
+                (folder, left, kept)
+            }
+        };
+        if !left.is_empty() {
+            return Err(DeployError::Left {
+                cluster: folder.name().clone(),
+                left: left.join(", "),
+            });
+        }
+        let of_folder = match self {
+            Self::Kubernetes(..) => Vec::new(),
+            Self::Local(_) | Self::Compose(..) => destroying::prove_but_data(folder)?,
+        };
+        Ok(kept.into_iter().chain(of_folder).collect())
     }
 
     /// Proves that nothing is left.

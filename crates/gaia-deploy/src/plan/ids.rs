@@ -29,6 +29,8 @@ pub(crate) const NATS_ACCOUNTS: &str = "nats:accounts";
 pub(crate) const RECORD: &str = "record";
 /// The Compose file and what the containers read.
 pub(crate) const COMPOSE_FILES: &str = "files";
+/// Destroy: all objects of a namespace but its volumes and what is needed to take them up again.
+pub(crate) const OBJECTS: &str = "objects";
 /// Destroy: the namespace with all that it holds.
 pub(crate) const NAMESPACE: &str = "namespace";
 /// Destroy: all volumes.

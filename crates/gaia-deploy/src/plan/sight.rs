@@ -3,10 +3,10 @@
 use gaia_names::{GameId, Service, Store};
 
 use super::{
-    Action, Step, StepId,
+    Action, Drift, Step, StepId,
     ids::{
-        FOLDERS, PORTS, POSTGRES_DATA, SECRETS, SUPERVISOR, bundle_digest, bundle_step, folders_digest, service_step,
-        store_step,
+        FOLDERS, LEFTOVERS, PORTS, POSTGRES_DATA, RECORD, SECRETS, SUPERVISOR, bundle_digest, bundle_step,
+        folders_digest, service_step, store_step,
     },
 };
 use crate::{
@@ -40,7 +40,17 @@ impl Sight<'_> {
     /// Whether a destroy ended in the middle.
     pub(crate) fn is_leftover(&self) -> bool {
         let record = self.observed.record.as_ref();
-        record.is_some_and(|record| record.life == Life::Destroying)
+        record.is_some_and(Record::is_ending)
+    }
+
+    /// What a destroy has left that ended in the middle.
+    pub(crate) fn leftovers(&self) -> Step {
+        let record = self.observed.record.as_ref();
+        let why = match record.map(|record| record.life) {
+            Some(Life::Keeping) => "a destroy that keeps the data ended in the middle: it is ended first",
+            _ => "a destroy ended in the middle: what is left of it goes first",
+        };
+        step(LEFTOVERS, Action::Remove, why, Some("nothing works"))
     }
 
     pub(crate) fn is_interrupted(&self, id: &str) -> bool {
@@ -67,6 +77,58 @@ impl Sight<'_> {
             Some(found) if found.digest != wanted => Some(step(id, Action::Change, differs, None)),
             Some(_) => None,
         }
+    }
+
+    /// As [`Sight::made`], for what is made in Postgres.
+    pub(crate) fn made_in_postgres(&self, id: &str, wanted: &str, differs: &str) -> Option<Step> {
+        let again = || {
+            let why = "it was made in a database that is gone";
+            step(id, Action::Change, why, None).drifted(Drift::Data)
+        };
+        match self.lost_data(Store::Postgres).filter(|_| self.has(id)) {
+            Some(_) => Some(again()),
+            None => self.made(id, wanted, differs),
+        }
+    }
+
+    /// Whether what was applied is what is asked for, in full and to run: what differs then has come to differ.
+    pub(crate) fn was_applied(&self) -> bool {
+        let is_whole = |record: &Record| !record.is_unfinished() && record.digest == self.blueprint.digest;
+        // Keys are no part of the digest. What cannot be read of them is somebody's doing.
+        let told = self.observed.credentials();
+        let is_told = told.is_none_or(|told| self.blueprint.credentials.are_told(&told, self.blueprint.target));
+        self.observed.is_meant_to_run() && self.record.is_some_and(is_whole) && is_told
+    }
+
+    /// The steps, those alone with a drift where that is what they are about.
+    pub(crate) fn with_true_drift(&self, mut steps: Vec<Step>) -> Vec<Step> {
+        let was_applied = self.was_applied();
+        for step in &mut steps {
+            step.drift = step.drift.filter(|drift| match drift {
+                // What somebody asks for now may explain the rest.
+                Drift::Config | Drift::Scale | Drift::Image => was_applied,
+                Drift::Missing => self.observed.is_meant_to_run(),
+                Drift::Orphan | Drift::Data => true,
+            });
+        }
+        steps
+    }
+
+    /// Why what a store keeps is lost, if it is.
+    pub(crate) fn lost_data(&self, store: Store) -> Option<&str> {
+        let lost = self.observed.lost_data.get(&store).filter(|_| self.record.is_some())?;
+        Some(lost)
+    }
+
+    /// What is left to be written down where nothing else is to be done.
+    pub(crate) fn note(&self) -> Option<Step> {
+        let is_noted = |record: &Record| !record.is_unfinished() && record.digest == self.blueprint.digest;
+        let why = match self.record {
+            Some(record) if is_noted(record) => return None,
+            Some(record) if !record.is_unfinished() => "what is asked for is another thing, but nothing differs by it",
+            _ => "an earlier command ended before it noted that all was done",
+        };
+        Some(step(RECORD, Action::Change, why, None))
     }
 
     pub(crate) fn folders(&self) -> Option<Step> {
@@ -106,7 +168,7 @@ impl Sight<'_> {
         };
         if let Some(port) = self.observed.lost_ports.first() {
             let why = format!("another program listens on port {port}, which was ours");
-            return Some(step(PORTS, Action::Change, &why, None));
+            return Some(step(PORTS, Action::Change, &why, None).drifted(Drift::Config));
         }
         let are_chosen = ports::are_chosen(&record.ports, self.blueprint);
         let action = if self.has(PORTS) {
@@ -122,6 +184,9 @@ impl Sight<'_> {
     }
 
     pub(crate) fn postgres_data(&self) -> Option<Step> {
+        if let Some(lost) = self.lost_data(Store::Postgres) {
+            return Some(step(POSTGRES_DATA, Action::Create, lost, None).drifted(Drift::Data));
+        }
         let is_made = self.has(POSTGRES_DATA) && !self.is_interrupted(POSTGRES_DATA);
         (!is_made).then(|| step(POSTGRES_DATA, Action::Create, NONE_YET, None))
     }
@@ -132,7 +197,10 @@ impl Sight<'_> {
         }
         match self.has(SUPERVISOR) {
             false => Some(step(SUPERVISOR, Action::Create, NONE_YET, None)),
-            true => Some(step(SUPERVISOR, Action::Restart, &self.why_not_running(None), None)),
+            true => {
+                let restart = step(SUPERVISOR, Action::Restart, &self.why_not_running(None), None);
+                Some(restart.drifted(Drift::Missing))
+            }
         }
     }
 
@@ -158,7 +226,7 @@ impl Sight<'_> {
         let Some(found) = found else {
             // What does not run is down already.
             let why = self.why_not_running(self.process(store.as_str()));
-            return Some(step(&id.0, Action::Restart, &why, None));
+            return Some(step(&id.0, Action::Restart, &why, None).drifted(Drift::Missing));
         };
         let place = Place::paths(self.observed.folder.path());
         let port = self.record.and_then(|record| record.ports.nats).unwrap_or_default();
@@ -174,12 +242,9 @@ impl Sight<'_> {
                 "it is not known what it was started with",
                 Some(down),
             )),
-            () if found.revision != wanted => Some(step(
-                &id.0,
-                Action::Restart,
-                "its configuration is another one",
-                Some(down),
-            )),
+            () if found.revision != wanted => Some(
+                step(&id.0, Action::Restart, "its configuration is another one", Some(down)).drifted(Drift::Config),
+            ),
             () if self.is_interrupted(&id.0) => Some(step(&id.0, Action::Change, INTERRUPTED, None)),
             () => None,
         }
@@ -210,14 +275,14 @@ impl Sight<'_> {
             Service::Auth => "nobody can sign in",
             Service::Chat => "messages get no reply",
         });
-        let restart = |why: &str| Some(step(&id.0, Action::Restart, why, down));
+        let restart = |why: &str| Some(step(&id.0, Action::Restart, why, down).drifted(Drift::Config));
         let found = self.observed.settings.get(instance).filter(|_| self.has(&id.0));
         let Some(found) = found else {
             return Some(step(&id.0, Action::Create, NONE_YET, None));
         };
         let Some(process) = self.process(instance).filter(|process| process.is_running()) else {
             let why = self.why_not_running(self.process(instance));
-            return Some(step(&id.0, Action::Restart, &why, None));
+            return Some(step(&id.0, Action::Restart, &why, None).drifted(Drift::Missing));
         };
         let secrets = self.observed.secrets.as_ref();
         let wanted = self.record.zip(secrets).and_then(|(record, secrets)| {
@@ -269,8 +334,16 @@ impl Sight<'_> {
             .and_then(|used| used.as_ref().ok())?;
         (used.generation < generation).then(|| {
             let why = format!("{publish}: the cluster uses generation {}", used.generation);
-            step(&id.0, Action::Change, &why, None)
+            step(&id.0, Action::Change, &why, None).drifted(Drift::Config)
         })
+    }
+}
+
+impl Step {
+    /// The same, because of a drift.
+    pub(crate) fn drifted(mut self, drift: Drift) -> Self {
+        self.drift = Some(drift);
+        self
     }
 }
 
@@ -281,5 +354,7 @@ pub(crate) fn step(id: &str, action: Action, why: &str, down: Option<&str>) -> S
         action,
         why: why.to_owned(),
         down: down.map(str::to_owned),
+        drift: None,
+        cost_change: None,
     }
 }

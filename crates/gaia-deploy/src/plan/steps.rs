@@ -5,8 +5,8 @@ use gaia_names::{Service, Target};
 use super::{
     Action, Step,
     ids::{
-        FOLDER, LEFTOVERS, NAMESPACE, NATS_ACCOUNTS, POSTGRES_MIGRATIONS, POSTGRES_ROLES, PROCESSES, PROOF, RECORD,
-        REDIS_USERS, STORES, VOLUMES,
+        FOLDER, NAMESPACE, NATS_ACCOUNTS, OBJECTS, POSTGRES_MIGRATIONS, POSTGRES_ROLES, PROCESSES, PROOF, REDIS_USERS,
+        STORES, VOLUMES,
     },
     sight::{Sight, step},
 };
@@ -26,20 +26,20 @@ pub(super) fn towards(observed: &Observed, blueprint: &Blueprint) -> Vec<Step> {
     if sight.is_leftover() {
         sight.record = None;
     }
-    match blueprint.target {
+    let steps = match blueprint.target {
         Target::Local => on_this_machine(&sight),
         Target::Compose => compose::sight::towards(&sight),
         Target::Kubernetes => kubernetes::sight::towards(&sight),
-    }
+    };
+    sight.with_true_drift(steps)
 }
 
 /// The steps towards a blueprint of processes on this machine.
 fn on_this_machine(sight: &Sight<'_>) -> Vec<Step> {
-    let Sight { blueprint, record, .. } = *sight;
+    let blueprint = sight.blueprint;
     let mut steps = Vec::new();
     if sight.is_leftover() {
-        let why = "a destroy ended in the middle: what is left of it goes first";
-        steps.push(step(LEFTOVERS, Action::Remove, why, Some("nothing works")));
+        steps.push(sight.leftovers());
     }
     steps.extend(
         [
@@ -67,10 +67,8 @@ fn on_this_machine(sight: &Sight<'_>) -> Vec<Step> {
             .filter_map(|(service, instance)| sight.instance(*service, instance)),
     );
     steps.extend(blueprint.games.keys().filter_map(|game| sight.bundle(game)));
-    let is_noted = record.is_some_and(|record| !record.is_unfinished() && record.digest == blueprint.digest);
-    if steps.is_empty() && !is_noted {
-        let why = "an earlier command ended before it noted that all was done";
-        steps.push(step(RECORD, Action::Change, why, None));
+    if steps.is_empty() {
+        steps.extend(sight.note());
     }
     steps
 }
@@ -93,13 +91,14 @@ fn within_stores(sight: &Sight<'_>, blueprint: &Blueprint) -> impl Iterator<Item
             "the games or their rights differ",
         ),
     ];
-    wanted
-        .into_iter()
-        .filter_map(|(id, digest, differs)| sight.made(id, &digest, differs))
+    wanted.into_iter().filter_map(|(id, digest, differs)| match id {
+        POSTGRES_ROLES | POSTGRES_MIGRATIONS => sight.made_in_postgres(id, &digest, differs),
+        _ => sight.made(id, &digest, differs),
+    })
 }
 
 /// The steps of a destroy.
-pub(super) fn away(observed: &Observed) -> Vec<Step> {
+pub(super) fn away(observed: &Observed, keeps_volumes: bool) -> Vec<Step> {
     let running = observed
         .processes
         .values()
@@ -112,6 +111,9 @@ pub(super) fn away(observed: &Observed) -> Vec<Step> {
     };
     let remove = |id: &str, why: &str, down| step(id, Action::Remove, why, down);
     let gone = Some("all its data is gone for good");
+    if keeps_volumes {
+        return away_but_volumes(observed, &why);
+    }
     let mut steps = match observed.target() {
         Target::Local => vec![remove(PROCESSES, &why, Some("nothing works"))],
         Target::Compose => vec![
@@ -126,6 +128,23 @@ pub(super) fn away(observed: &Observed) -> Vec<Step> {
     };
     let folder = format!("{} holds {held}", observed.folder.path().display());
     steps.push(remove(FOLDER, &folder, None));
+    steps.push(remove(PROOF, proof, None));
+    steps
+}
+
+/// The steps of a destroy that keeps the data.
+fn away_but_volumes(observed: &Observed, running: &str) -> Vec<Step> {
+    let remove = |id: &str, why: &str, down| step(id, Action::Remove, why, down);
+    let mut steps = vec![remove(PROCESSES, running, Some("nothing works"))];
+    if observed.target() == Target::Kubernetes {
+        let why = "all but the volumes, the secrets that open them, and the record";
+        steps.push(remove(OBJECTS, why, None));
+    } else {
+        let folder = observed.folder.path().display();
+        let why = format!("all of {folder} but the data, the secrets that open it, and the record");
+        steps.push(remove(FOLDER, &why, None));
+    }
+    let proof = "nothing may be left but the data and what is needed to take it up again";
     steps.push(remove(PROOF, proof, None));
     steps
 }

@@ -1,5 +1,7 @@
 //! Plans, as people read them.
 
+mod numbers;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
@@ -61,6 +63,9 @@ fn nothing() -> Observed {
         settings: BTreeMap::new(),
         bundles_in_use: BTreeMap::new(),
         lost_ports: BTreeSet::new(),
+        lost_data: BTreeMap::new(),
+        images: BTreeMap::new(),
+        files_digest: None,
         faults: Vec::new(),
     }
 }
@@ -75,6 +80,7 @@ fn running(revision: String) -> ObservedProcess {
         readiness: Ok(()),
         memory_bytes: None,
         revision,
+        image: None,
     }
 }
 
@@ -299,9 +305,9 @@ fn what_has_died_is_started_again() {
     }
     assert_snapshot!(plan(&observed, input("dark")), @r#"
     cluster `kos`, generation 1, put right
-      restart  supervisor      it does not run
-      restart  store:redis     it does not run; it ended with signal 9
-      restart  service:chat-1  it does not run; it ended with signal 9
+      restart  supervisor      drift, missing: it does not run
+      restart  store:redis     drift, missing: it does not run; it ended with signal 9
+      restart  service:chat-1  drift, missing: it does not run; it ended with signal 9
     0 to create, 0 to change, 3 to restart, 0 to remove
     "#);
 }
@@ -322,13 +328,54 @@ fn drift_is_shown_and_put_right() {
     observed.bundles_in_use.insert("kos".parse().unwrap(), Ok(used));
     assert_snapshot!(plan(&observed, input("dark")), @r#"
     cluster `kos`, generation 1, put right
-      restart  store:nats         its configuration is another one
+      restart  store:nats         drift, config: its configuration is another one
                                   meanwhile requests wait or fail
-      restart  service:gateway-1  its settings are not what they should be: an address, a credential or a limit differs
+      restart  service:gateway-1  drift, config: its settings are not what they should be: an address, a credential or a limit differs
                                   meanwhile players' connections close; they connect again
-      change   bundle:kos         publish generation 1: the cluster uses generation 0
+      change   bundle:kos         drift, config: publish generation 1: the cluster uses generation 0
     0 to create, 1 to change, 2 to restart, 0 to remove
     "#);
+}
+
+#[test]
+fn data_that_is_gone_is_made_anew_with_all_that_was_in_it() {
+    let mut observed = after(&first());
+    observed
+        .lost_data
+        .insert(Store::Postgres, "/h/data is gone, and what it held with it".to_owned());
+    assert_snapshot!(plan(&observed, input("dark")), @r#"
+    cluster `kos`, generation 1, put right
+      create   postgres:data        drift, data: /h/data is gone, and what it held with it
+      change   postgres:roles       drift, data: it was made in a database that is gone
+      change   postgres:migrations  drift, data: it was made in a database that is gone
+    1 to create, 2 to change, 0 to restart, 0 to remove
+    "#);
+}
+
+#[test]
+fn a_destroy_may_keep_the_data_and_is_done_once() {
+    let mut observed = after(&first());
+    assert_snapshot!(Plan::destroying_all_but_volumes(&observed), @r#"
+    cluster `kos` goes away, but for its data
+      remove   processes  the supervisor and 6 processes run
+                          meanwhile nothing works
+      remove   folder     all of /h/clusters/kos but the data, the secrets that open it, and the record
+      remove   proof      nothing may be left but the data and what is needed to take it up again
+    0 to create, 0 to change, 0 to restart, 3 to remove
+    "#);
+    let record = observed.record.as_mut().unwrap();
+    record.life = Life::Keeping;
+    assert_eq!(plan(&observed, input("dark")).steps[0].id.0, ids::LEFTOVERS);
+    let record = observed.record.as_mut().unwrap();
+    record.keep_data();
+    assert!(Plan::destroying_all_but_volumes(&observed).is_empty());
+    assert!(!Plan::destroying(&observed).is_empty());
+    let again = plan(&observed, input("dark"));
+    let is_made = |id: &str| again.steps.iter().any(|step| step.id.0 == id);
+    assert!(
+        is_made(ids::POSTGRES_ROLES) && !is_made(ids::POSTGRES_DATA) && !is_made(ids::SECRETS),
+        "{again}"
+    );
 }
 
 #[test]
@@ -338,13 +385,13 @@ fn a_port_that_somebody_took_is_chosen_anew() {
     observed.lost_ports.insert(4000);
     assert_snapshot!(plan(&observed, input("dark")), @r#"
     cluster `kos`, generation 1, put right
-      change   ports              another program listens on port 4000, which was ours
-      restart  store:nats         it does not run
-      restart  service:auth-1     the port of NATS changes
+      change   ports              drift, config: another program listens on port 4000, which was ours
+      restart  store:nats         drift, missing: it does not run
+      restart  service:auth-1     drift, config: the port of NATS changes
                                   meanwhile nobody can sign in
-      restart  service:chat-1     the port of NATS changes
+      restart  service:chat-1     drift, config: the port of NATS changes
                                   meanwhile messages get no reply
-      restart  service:gateway-1  the port of NATS changes
+      restart  service:gateway-1  drift, config: the port of NATS changes
                                   meanwhile players' connections close; they connect again
     0 to create, 1 to change, 4 to restart, 0 to remove
     "#);

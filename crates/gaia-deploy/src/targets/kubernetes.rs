@@ -3,6 +3,7 @@
 pub(crate) mod difference;
 pub(crate) mod entrance;
 pub(crate) mod inventory;
+pub(crate) mod keeping;
 pub(crate) mod objects;
 pub(crate) mod observing;
 pub(crate) mod off_hours;

@@ -14,6 +14,13 @@ pub(crate) const CONFIG: &[Key] = &[
         .said("the folder's name, in words")
         .example("\"Zombie Survival MMOIRL\""),
     Key::new(
+        "studio",
+        Kind::Label,
+        "Whose game it is. Containers and objects carry it as a label, so that what they cost can be told apart.",
+    )
+    .said("they carry no such label")
+    .example("night-owl-games"),
+    Key::new(
         "theme",
         Kind::Text { longest: 120 },
         "What kind of world it is. Every persona is told.",
@@ -218,7 +225,7 @@ const AUTOSCALER: &[Key] = &[
 ];
 
 /// Where clusters can run.
-const REGIONS: &[&str] = &[
+pub(crate) const REGIONS: &[&str] = &[
     "global",
     "us-east",
     "us-central",

@@ -29,7 +29,7 @@ ai_configuration:
 ";
     assert_snapshot!(Folder::with_config(config).faults(), @r#"
     games/lost-bell/config.yaml:1:1: error: `nmae` is not a key of this file
-      help: did you mean `name`? allowed: name, theme, services, replicas, resources, horizontalPodAutoscaler, infrastructure, limits, features, ai_configuration
+      help: did you mean `name`? allowed: name, studio, theme, services, replicas, resources, horizontalPodAutoscaler, infrastructure, limits, features, ai_configuration
     games/lost-bell/config.yaml:1:1: warning: the game has no personas, so a built-in `guide` speaks for it
       help: write personas/guide.md
     games/lost-bell/config.yaml:2:8: error: `theme` must be a text of at most 120 characters, not a list
@@ -79,7 +79,7 @@ fn faults_are_json_for_programs() {
 fn an_unknown_key_names_the_nearest_one() {
     assert_snapshot!(errors("ai_config: {}\nreplicas: {Chat: 2}\nservices: {gateway: {port: 80}}"), @r#"
     games/lost-bell/config.yaml:1:1: error: `ai_config` is not a key of this file
-      help: did you mean `ai_configuration`? allowed: name, theme, services, replicas, resources, horizontalPodAutoscaler, infrastructure, limits, features, ai_configuration
+      help: did you mean `ai_configuration`? allowed: name, studio, theme, services, replicas, resources, horizontalPodAutoscaler, infrastructure, limits, features, ai_configuration
     games/lost-bell/config.yaml:2:12: error: `Chat` is not a key of `replicas`
       help: did you mean `chat`? allowed: gateway, auth, chat, nats, redis, postgres
     games/lost-bell/config.yaml:3:22: error: `services.gateway` has no keys, so `port` cannot stand here

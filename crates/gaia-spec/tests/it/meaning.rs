@@ -31,6 +31,17 @@ fn a_name_alone_is_a_whole_game() {
 }
 
 #[test]
+fn a_studio_is_what_may_stand_as_a_label_everywhere() {
+    let studio = |given: &str| Folder::with_config(&format!("studio: {given}")).checked().game.studio;
+    assert_eq!(studio("Night-Owl_games.2"), Some("Night-Owl_games.2".to_owned()));
+    assert_eq!(Folder::with_config("name: A").checked().game.studio, None);
+    for bad in ["-owl", "owl-", "night owl", "käuzchen", &"x".repeat(64)] {
+        let errors = Folder::with_config(&format!("studio: \"{bad}\"")).errors();
+        assert!(errors.contains("`studio` must be at most 63 letters"), "{errors}");
+    }
+}
+
+#[test]
 fn a_game_without_a_name_is_called_like_its_folder() {
     assert_eq!(Folder::named("lost-bell").checked().game.name, "Lost Bell");
 }

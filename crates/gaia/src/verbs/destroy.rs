@@ -20,6 +20,9 @@ use crate::{
 pub(crate) struct Arguments {
     /// The game, or a cluster that several share
     game: String,
+    /// Keep the data and the secrets that open it; the next `gaia up` takes them up again
+    #[arg(long)]
+    keep_volumes: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -38,7 +41,16 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         .applied()
         .map(|blueprint| blueprint.game_ids())
         .unwrap_or_default();
-    let plan = Plan::destroying(&observed);
+    let keeps = arguments.keep_volumes;
+    let plan = match keeps {
+        true => Plan::destroying_all_but_volumes(&observed),
+        false => Plan::destroying(&observed),
+    };
+    if plan.is_empty() && observed.is_kept() {
+        output.document(&json!({ "cluster": cluster, "changed": false }));
+        output.say(format_args!("Only the data of `{cluster}` is left already."));
+        return Ok(Outcome::Done);
+    }
     if plan.is_empty() {
         // An earlier destroy may have been killed after its last step.
         tidy(&home).await?;
@@ -50,21 +62,33 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     }
     if !arguments.yes {
-        confirm(&cluster, arguments.json.json)?;
+        confirm(&cluster, arguments)?;
     }
     let mut steps = Steps::new(output);
     let mut forgotten = None;
     let mut on_event = |event: Event| {
         // Now nobody else is at work and there is no way back. Later, nobody would know which games there were.
-        forgotten.get_or_insert_with(|| games.iter().try_for_each(|game| play::forget(&home, game.as_str())));
+        if !keeps {
+            forgotten.get_or_insert_with(|| games.iter().try_for_each(|game| play::forget(&home, game.as_str())));
+        }
         steps.on(event);
     };
     let options = super::options(format!("gaia destroy {cluster}"), &mut on_event)?;
-    gaia_deploy::destroy(&home, &plan, options).await?;
+    let applied = gaia_deploy::destroy(&home, &plan, options).await?;
     drop(steps);
     forgotten.unwrap_or(Ok(()))?;
     tidy(&home).await?;
-    output.document(&json!({ "cluster": cluster, "changed": true }));
+    output.document(&json!({ "cluster": cluster, "changed": true, "kept": applied.kept }));
+    if keeps {
+        output.say(format_args!("{cluster} is gone, but for its data. What is kept:"));
+        for kept in &applied.kept {
+            output.say(format_args!("  {}: {}", kept.what, kept.why));
+        }
+        output.say(format_args!(
+            "Next: `gaia up <folder>` takes it up again, `gaia destroy {cluster}` removes it"
+        ));
+        return Ok(Outcome::Done);
+    }
     output.say(format_args!(
         "{cluster} is gone with its data; nothing of it is left on this machine"
     ));
@@ -82,20 +106,25 @@ async fn tidy(home: &Home) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn confirm(cluster: &ClusterName, is_json: bool) -> anyhow::Result<()> {
-    if is_json || !io::stdin().is_terminal() {
+fn confirm(cluster: &ClusterName, arguments: &Arguments) -> anyhow::Result<()> {
+    let how = match arguments.keep_volumes {
+        true => "destroy --keep-volumes",
+        false => "destroy",
+    };
+    if arguments.json.json || !io::stdin().is_terminal() {
         return Err(
             Failure::new(format!("`{cluster}` was not destroyed: nobody is here to confirm it"))
                 .bad_input()
-                .help(format!("`gaia destroy {cluster} --yes` does it without asking"))
+                .help(format!("`gaia {how} {cluster} --yes` does it without asking"))
                 .into(),
         );
     }
+    let what = match arguments.keep_volumes {
+        true => format!("all of {cluster} but its data"),
+        false => format!("{cluster} with all its data for good"),
+    };
     let mut out = io::stderr();
-    write!(
-        out,
-        "This removes {cluster} with all its data for good. Type its name to go on: "
-    )?;
+    write!(out, "This removes {what}. Type its name to go on: ")?;
     out.flush()?;
     let mut typed = String::new();
     io::stdin().lock().read_line(&mut typed)?;

@@ -1,8 +1,9 @@
 //! `gaia doctor`: what this machine lacks, and the command that brings it.
 
 use clap::Args;
-use gaia_deploy::{Finding, FindingState};
+use gaia_deploy::{Finding, FindingState, Home};
 use gaia_inference::models::EMBEDDING_MODEL;
+use gaia_names::Target;
 use serde_json::json;
 
 use crate::{
@@ -21,11 +22,23 @@ pub(crate) struct Arguments {
     pub(crate) json: JsonArgument,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
+pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.json.json);
     let home = environment::home(&arguments.home)?;
-    let mut findings = gaia_deploy::doctor(&home);
-    let models = environment::models(&home);
+    let findings = match home.asked_target() {
+        Some(target @ (Target::Compose | Target::Kubernetes)) => gaia_deploy::doctor_of_target(&home, target).await,
+        Some(Target::Local) | None => this_machine(&home),
+    };
+    let is_fit = findings.iter().all(|finding| finding.state != FindingState::Missing);
+    output.document(&json!({ "is_fit": is_fit, "findings": findings }));
+    tell(output, &findings, is_fit);
+    Ok(if is_fit { Outcome::Done } else { Outcome::Failed })
+}
+
+/// What games need that run as processes here.
+fn this_machine(home: &Home) -> Vec<Finding> {
+    let mut findings = gaia_deploy::doctor(home);
+    let models = environment::models(home);
     findings.push(match missing_model(&models) {
         None => finding(
             FindingState::Good,
@@ -38,10 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
             Some(format!("gaia model pull {EMBEDDING_MODEL}")),
         ),
     });
-    let is_fit = findings.iter().all(|finding| finding.state != FindingState::Missing);
-    output.document(&json!({ "is_fit": is_fit, "findings": findings }));
-    tell(output, &findings, is_fit);
-    Ok(if is_fit { Outcome::Done } else { Outcome::Failed })
+    findings
 }
 
 fn finding(state: FindingState, found: String, fix: Option<String>) -> Finding {

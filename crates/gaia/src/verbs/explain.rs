@@ -22,6 +22,8 @@ enum What {
     Persona,
     /// The JSON Schema of config.yaml, for editors
     Schema,
+    /// A price book with what clusters run on, as it comes with Gaia
+    Prices,
     /// The player's API as an OpenAPI 3.1 document
     Openapi,
     /// The socket as an AsyncAPI 3.0 document
@@ -37,6 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         What::Config => gaia_spec::explain_config().to_string(),
         What::Persona => gaia_spec::explain_persona().to_string(),
         What::Schema => pretty(&gaia_spec::config_schema())?,
+        What::Prices => gaia_spec::explain_prices().to_owned(),
         What::Openapi => pretty(&gaia_gateway::openapi())?,
         What::Asyncapi => pretty(&gaia_gateway::asyncapi())?,
         What::Errors => all_errors(),

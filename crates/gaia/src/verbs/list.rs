@@ -6,7 +6,7 @@ use gaia_names::ClusterName;
 use serde::Serialize;
 
 use crate::{
-    commands::{HomeArgument, JsonArgument},
+    commands::{HomeFolderArgument, JsonArgument},
     environment,
     failure::{self, Outcome},
     output::{Output, Table},
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    home: HomeArgument,
+    home: HomeFolderArgument,
     #[command(flatten)]
     pub(crate) json: JsonArgument,
 }
@@ -29,7 +29,7 @@ enum Listed<'a> {
 }
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
-    let home = environment::home(&arguments.home)?;
+    let home = environment::home_folder(&arguments.home)?;
     all(Output::new(arguments.json.json), &home).await
 }
 

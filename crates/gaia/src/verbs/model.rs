@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::{
-    commands::{HomeArgument, JsonArgument},
+    commands::{HomeFolderArgument, JsonArgument},
     environment,
     failure::{Failure, Outcome},
     output::{Output, Table, bytes},
@@ -39,7 +39,7 @@ struct Pull {
     /// The model: all-minilm-l6-v2
     name: String,
     #[command(flatten)]
-    home: HomeArgument,
+    home: HomeFolderArgument,
     #[command(flatten)]
     json: JsonArgument,
 }
@@ -47,7 +47,7 @@ struct Pull {
 #[derive(Args, Debug)]
 struct List {
     #[command(flatten)]
-    home: HomeArgument,
+    home: HomeFolderArgument,
     #[command(flatten)]
     json: JsonArgument,
 }
@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 fn pull(arguments: &Pull) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.json.json);
-    let home = environment::home(&arguments.home)?;
+    let home = environment::home_folder(&arguments.home)?;
     let model = models::find(&arguments.name).map_err(|fault| {
         Failure::new(fault.to_string())
             .bad_input()
@@ -123,7 +123,7 @@ fn bar(output: Output, package_bytes: u64) -> ProgressBar {
 
 fn list(arguments: &List) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.json.json);
-    let home = environment::home(&arguments.home)?;
+    let home = environment::home_folder(&arguments.home)?;
     let listed = models::list(&environment::models(&home));
     output.document(&listed.iter().map(document).collect::<Vec<_>>());
     let mut table = Table::new(&["model", "for", "state", "size", "licence"]);

@@ -1,5 +1,6 @@
 //! `gaia plan`: what `gaia up` would do.
 
+use chrono::Utc;
 use clap::Args;
 use gaia_deploy::{Blueprint, Observed, Plan};
 use gaia_names::Target;
@@ -7,6 +8,7 @@ use serde_json::json;
 
 use crate::{
     characters::Inference,
+    commands::PriceBookArgument,
     environment,
     failure::Outcome,
     game_folders::{self, Shape, Wanted},
@@ -17,11 +19,14 @@ use crate::{
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) shape: Shape,
+    #[command(flatten)]
+    prices: PriceBookArgument,
 }
 
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.shape.json.json);
     let home = environment::home(&arguments.shape.home)?;
+    let prices = environment::price_book(&home, &arguments.prices)?;
     let mut wanted = game_folders::read(&arguments.shape)?;
     let observed = gaia_deploy::observe(&home, &wanted.input.name).await?;
     if observed.target() == Target::Local {
@@ -31,6 +36,21 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     }
     let mut warnings = wanted.warnings.clone();
     let (blueprint, plan) = draw_up(&observed, wanted)?;
+    let plan = plan.priced(&observed, &blueprint, &prices, Utc::now().date_naive());
+    if plan.cost.is_none() {
+        let target = blueprint.target;
+        warnings.push(format!(
+            "what it costs is not known: the price book has no price for {target} there"
+        ));
+    }
+    if let [home, others @ ..] = blueprint.needs.regions.as_slice()
+        && !others.is_empty()
+    {
+        let others = others.join(", ");
+        warnings.push(format!(
+            "players are served from {home} alone; not served yet: {others}"
+        ));
+    }
     warnings.extend(missing_images(&blueprint).await?);
     warnings.extend(gaia_deploy::missing_kinds(&observed, &blueprint));
     for warning in &warnings {
@@ -48,6 +68,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 /// The blueprint of what is wanted, and the plan that leads there.
 pub(super) fn draw_up(observed: &Observed, mut wanted: Wanted) -> anyhow::Result<(Blueprint, Plan)> {
     wanted.input.target = observed.target();
+    wanted.input.replicas = observed.asked(&wanted.replicas);
     let blueprint = Blueprint::draw_up(wanted.input, &observed.parent())?;
     let plan = Plan::between(observed, &blueprint);
     Ok((blueprint, plan))

@@ -47,6 +47,12 @@ fn tell(output: Output, status: &ClusterStatus) {
     for why in &status.why {
         output.say(format_args!("  {why}"));
     }
+    for drifted in &status.drift {
+        output.say(format_args!(
+            "  drift, {}: {}: {}; `gaia up` puts it right",
+            drifted.class, drifted.what, drifted.why
+        ));
+    }
     for game in &status.games {
         let url = game.gateway_url.as_deref().unwrap_or("no gateway");
         output.say(format_args!("  {}  {url}", game.name));
@@ -56,6 +62,9 @@ fn tell(output: Output, status: &ClusterStatus) {
         for spending in game.spending.iter().filter(|spending| spending.limit_micros.is_some()) {
             output.say(format_args!("  {}  {}", game.name, super::costs::left(spending)));
         }
+    }
+    if let Some(made) = status.secrets_made_at {
+        output.say(format_args!("  secrets made {} ago", age(Some(made))));
     }
     let mut table = Table::new(&["process", "state", "pid", "restarts", "memory", "up for"]);
     for process in &status.processes {

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    commands::{HomeArgument, JsonArgument},
+    commands::{HomeFolderArgument, JsonArgument},
     environment,
     failure::{Failure, Outcome},
     game_folders,
@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
     #[command(flatten)]
-    home: HomeArgument,
+    home: HomeFolderArgument,
     #[command(flatten)]
     pub(crate) json: JsonArgument,
 }
@@ -93,7 +93,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 async fn host(arguments: &Arguments, output: Output, tasks: &Tasks) -> anyhow::Result<ToolHost> {
     let checked = game_folders::check(&arguments.folder)?;
     let mut warnings = Vec::new();
-    let home = environment::home(&arguments.home)?;
+    let home = environment::home_folder(&arguments.home)?;
     let settings = HostSettings {
         game: checked.game.id.clone(),
         secrets: game_folders::tool_secrets(&checked.tool_secret_references(), &mut warnings),

@@ -1,6 +1,7 @@
 //! A game in a namespace of a real Kubernetes.
 
 mod apart;
+mod data;
 mod hours;
 mod losses;
 mod objects;

@@ -28,7 +28,7 @@ fn an_up_that_is_killed_at_any_step_is_ended_by_the_next_one() {
     .unwrap();
     killed_at_every_step(&journey, &[FOLDER, "--replicas", "chat=2"]);
     converged(&journey, 2);
-    killed_at_every_step(&journey, &[FOLDER]);
+    killed_at_every_step(&journey, &[FOLDER, "--replicas", "chat=usual"]);
     converged(&journey, 3);
     assert_eq!(files(&journey), first, "files came that nobody needs, or went");
 

@@ -2,11 +2,11 @@
 
 use insta::assert_snapshot;
 
-use crate::binary::Gaia;
+use crate::binary::{Answer, Gaia};
 
-const VERBS: [&str; 19] = [
-    "new", "check", "explain", "plan", "render", "up", "status", "costs", "list", "logs", "restart", "down", "destroy",
-    "doctor", "model", "keys", "play", "health", "serve",
+const VERBS: [&str; 20] = [
+    "new", "check", "explain", "plan", "render", "up", "scale", "status", "costs", "list", "logs", "restart", "down",
+    "destroy", "doctor", "model", "keys", "play", "health", "serve",
 ];
 
 #[test]
@@ -28,6 +28,7 @@ fn help_is_a_first_page_of_a_manual() {
       plan     Show what `gaia up` would do; exits 2 if that is something
       render   Write what `gaia up` would apply as plain files
       up       Bring a game up, or change it to what its folder says now
+      scale    Run more or fewer instances of a game's services
       status   Say how a game is, or all games
       costs    Say what a game's models cost, and what is left of its budget
       list     List the clusters on this machine
@@ -65,12 +66,13 @@ fn help_is_a_first_page_of_a_manual() {
       64  what was typed or written cannot be used
 
     Environment:
-      GAIA_HOME    where Gaia keeps everything on this machine; default: /var/lib/gaia for root, else
-                   $XDG_STATE_HOME/gaia or ~/.local/state/gaia
-      GAIA_TARGET  where games run that run nowhere yet: local, compose or kubernetes; default: local
-      GAIA_MODELS  where models lie; default: models in home
-      GAIA_LOG     what `gaia serve` logs, such as info or gaia_chat=debug,warn
-      NO_COLOR     no colour
+      GAIA_HOME        where Gaia keeps everything on this machine; default: /var/lib/gaia for root, else
+                       $XDG_STATE_HOME/gaia or ~/.local/state/gaia
+      GAIA_TARGET      where games run that run nowhere yet: local, compose or kubernetes; default: local
+      GAIA_MODELS      where models lie; default: models in home
+      GAIA_PRICE_BOOK  what cores, memory and volumes cost (a file); default: prices.yaml in home
+      GAIA_LOG         what `gaia serve` logs, such as info or gaia_chat=debug,warn
+      NO_COLOR         no colour
     ");
 }
 
@@ -109,7 +111,7 @@ fn the_help_of_up_says_what_it_does() {
               The name of a cluster that several games share [default: a cluster of its own, called like the game]
 
           --replicas <SERVICE=N>
-              How many instances of a service to run: chat=2 (may be given for each service) [default: 1 each]
+              How many instances of a service to run: chat=2, or chat=usual (may be given for each service) [default: what was asked for before, else as many as usual]
 
           --home <FOLDER>
               Where Gaia keeps everything on this machine [default: $GAIA_HOME, else see `gaia help`]
@@ -126,6 +128,43 @@ fn the_help_of_up_says_what_it_does() {
       -h, --help
               Print help (see a summary with '-h')
     ");
+}
+
+#[test]
+fn a_plan_costs_what_the_operators_own_price_book_says() {
+    let gaia = Gaia::new();
+    gaia.run(&["new", "kos"]).exits(0);
+    let plan = ["plan", "games/kos"];
+    let free = gaia.run(&plan).exits(2);
+    assert!(!free.out.contains("a month"), "{}", free.out);
+    let book =
+        "currency: EUR\nprices: [{target: local, vcpu_hour: 0.01, memory_gib_hour: 0.002, volume_gib_month: 0.1}]\n";
+    let file = gaia.write("own.yaml", book);
+    let named = gaia
+        .run(&[&plan[..], &["--price-book", file.to_str().unwrap()]].concat())
+        .exits(2);
+    let last = named.out.lines().last().unwrap();
+    assert!(
+        last.starts_with("about ") && last.contains(" EUR a month (+"),
+        "{}",
+        named.out
+    );
+    let by_variable = gaia.command(&plan).env("GAIA_PRICE_BOOK", &file).output().unwrap();
+    assert_eq!(Answer::of(by_variable).out, named.out);
+    gaia.write("home/prices.yaml", book);
+    assert_eq!(gaia.run(&plan).exits(2).out, named.out);
+    let cost = gaia.run(&[&plan[..], &["--json"]].concat()).exits(2).json()["plan"]["cost"].clone();
+    assert_eq!((&cost["currency"], &cost["before"]), (&"EUR".into(), &0.into()));
+    gaia.write("own.yaml", "prices: [{target: nowhere}]\n");
+    let bad = gaia
+        .run(&[&plan[..], &["--price-book", file.to_str().unwrap()]].concat())
+        .exits(64);
+    assert!(
+        bad.err.contains("own.yaml:1:19: error: `nowhere` is not known"),
+        "{}",
+        bad.err
+    );
+    assert_eq!(gaia.run(&["explain", "prices"]).exits(0).err, "");
 }
 
 #[test]

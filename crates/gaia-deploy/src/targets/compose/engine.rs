@@ -34,6 +34,8 @@ pub(crate) struct Engine {
 pub(crate) struct Container {
     pub(crate) id: String,
     pub(crate) restart_count: u32,
+    /// The id of the image that it was made from.
+    pub(crate) image: String,
     pub(crate) state: State,
     pub(crate) config: Config,
 }
@@ -112,6 +114,13 @@ impl Engine {
         Ok(engine)
     }
 
+    /// The versions of the engine and of Compose, as they say them.
+    pub(crate) async fn versions(&self) -> Result<(String, String), DeployError> {
+        let engine = self.docker(&["version", "--format", "{{.Server.Version}}"], "", QUESTION);
+        let compose = self.compose(None, &["version", "--short"], QUESTION);
+        Ok((engine.await?.trim().to_owned(), compose.await?.trim().to_owned()))
+    }
+
     /// Runs `docker` and gives what it prints.
     pub(crate) async fn docker(&self, args: &[&str], input: &str, patience: Duration) -> Result<String, DeployError> {
         let mut command = Command::new(&self.docker);
@@ -171,6 +180,26 @@ impl Engine {
             all.insert(service.unwrap_or_else(|| container.id.clone()), container);
         }
         Ok(all)
+    }
+
+    /// The id that each image has now, by its name and tag.
+    pub(crate) async fn images(&self) -> Result<BTreeMap<String, String>, DeployError> {
+        let format = "{{.Repository}}:{{.Tag}} {{.ID}}";
+        let said = self
+            .docker(&["images", "--no-trunc", "--format", format], "", QUESTION)
+            .await?;
+        let pairs = said.lines().filter_map(|line| line.split_once(' '));
+        Ok(pairs.map(|(name, id)| (name.to_owned(), id.to_owned())).collect())
+    }
+
+    /// A project's volumes, and what a label of theirs says.
+    pub(crate) async fn volumes(&self, project: &str, label: &str) -> Result<BTreeMap<String, String>, DeployError> {
+        let filter = format!("label=com.docker.compose.project={project}");
+        let format = format!("{{{{.Name}}}} {{{{.Label \"{label}\"}}}}");
+        let args = ["volume", "ls", "--filter", &filter, "--format", &format];
+        let said = self.docker(&args, "", QUESTION).await?;
+        let pairs = said.lines().filter_map(|line| line.split_once(' '));
+        Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
     /// Runs a container's own check at once: the engine looks only now and then, for the first time after some seconds.

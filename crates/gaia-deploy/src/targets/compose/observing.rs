@@ -12,6 +12,10 @@ use crate::{ClusterFolder, DeployError, ObservedProcess, admin_api::Gateway, con
 pub(crate) struct Found {
     pub(crate) engine: Arc<Engine>,
     pub(crate) containers: BTreeMap<String, Container>,
+    /// Its volumes, and whose each is.
+    pub(crate) volumes: BTreeMap<String, String>,
+    /// The id that each image has now, by its name.
+    pub(crate) images: BTreeMap<String, String>,
 }
 
 impl Found {
@@ -45,6 +49,8 @@ impl Found {
             });
         }
         Ok(Self {
+            volumes: engine.volumes(&project, OWNER).await?,
+            images: engine.images().await?,
             engine: Arc::new(engine),
             containers,
         })
@@ -73,6 +79,7 @@ impl Found {
             readiness: container.readiness(),
             memory_bytes: None,
             revision: container.label(REVISION).to_owned(),
+            image: Some(container.image.clone()),
         };
         self.containers
             .iter()

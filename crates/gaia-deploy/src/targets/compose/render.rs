@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gaia_names::{ClusterName, Service};
+use gaia_names::{ClusterName, Service, Store};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -18,6 +19,8 @@ use crate::{
 
 /// What the container was made from, as a label: another one means that it is made anew.
 pub(crate) const REVISION: &str = "dev.gaia.revision";
+/// Whose game it is, as a label.
+const STUDIO: &str = "dev.gaia.studio";
 /// Which cluster of which home it belongs to, as a label.
 pub(crate) const OWNER: &str = "dev.gaia.owner";
 /// The name of the file.
@@ -42,6 +45,8 @@ pub(crate) struct Input<'a> {
     pub(crate) owner: &'a str,
     /// Whom the containers run as, where whoever applies may not give files away.
     pub(crate) user: Option<(u32, u32)>,
+    /// The labels that its networks and volumes were made with: the engine gives them no others. None if they are not made.
+    pub(crate) made_with: Option<&'a BTreeMap<String, String>>,
     /// How many cores the machine has: an engine refuses to promise more. None for a machine that is not known.
     pub(crate) cores: Option<u32>,
 }
@@ -57,6 +62,8 @@ pub(crate) struct Project {
     pub(crate) files: BTreeMap<Role, (u32, Files)>,
     /// The games' bundles, by file name.
     pub(crate) bundles: Files,
+    /// The labels of its networks and volumes.
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 /// The name of a cluster's project.
@@ -83,14 +90,17 @@ pub(crate) fn render(input: &Input<'_>) -> Option<Project> {
         let contents: BTreeMap<_, _> = own.iter().map(|(name, text)| (name, text.expose())).collect();
         for instance in instances(&part) {
             let mut service = input.service(&part, &instance);
-            let revision = digest(&(&service, &contents));
+            let revision = revision(&service, &contents, blueprint.needs.studio.as_deref());
             service["labels"] = input.labels(Some(part.role), Some(&revision));
             revisions.insert(instance.clone(), revision);
             services.insert(instance, service);
         }
         files.insert(part.role, (part.user, own));
     }
-    let labels = input.labels(None, None);
+    let labels = match input.made_with {
+        Some(labels) => json!(labels),
+        None => input.labels(None, None),
+    };
     let whole = json!({
         "name": project(&blueprint.cluster),
         "services": services,
@@ -105,7 +115,34 @@ pub(crate) fn render(input: &Input<'_>) -> Option<Project> {
         revisions,
         files,
         bundles: source.bundles()?,
+        labels: serde_json::from_value(labels).ok()?,
     })
+}
+
+/// What a container is made from: its image, its settings, its files and its studio, each by its digest. The engine cannot
+/// label a container anew.
+fn revision(service: &Value, contents: &impl Serialize, studio: Option<&str>) -> String {
+    let mut settings = service.clone();
+    let image = settings["image"].take();
+    // Whom it waits for at its start is nothing that it must start again for.
+    settings["depends_on"].take();
+    let parts = [digest(&image), digest(&settings), digest(contents), digest(&studio)];
+    parts.map(|part| part[..12].to_owned()).join(".")
+}
+
+/// What differs between two revisions of a container, in words.
+pub(crate) fn difference(found: &str, wanted: &str) -> String {
+    let words = ["image", "settings", "files", "studio"];
+    let parts: Vec<(&str, &str)> = found.split('.').zip(wanted.split('.')).collect();
+    if parts.len() != words.len() {
+        return "another version of Gaia made it".to_owned();
+    }
+    let named = words.iter().zip(parts);
+    let differ: Vec<&str> = named
+        .filter(|(_, (found, wanted))| found != wanted)
+        .map(|(word, _)| *word)
+        .collect();
+    format!("it was made from another state of: {}", differ.join(", "))
 }
 
 impl Input<'_> {
@@ -198,6 +235,9 @@ impl Input<'_> {
             "dev.gaia.game": games.join(","),
             "dev.gaia.version": env!("CARGO_PKG_VERSION"),
         });
+        if let Some(studio) = &self.blueprint.needs.studio {
+            labels[STUDIO] = json!(studio);
+        }
         if let Some(role) = role {
             labels["dev.gaia.part"] = json!(role.name());
         }
@@ -216,6 +256,11 @@ pub(crate) fn instances(part: &Part) -> Vec<String> {
             .collect(),
         role => vec![role.name().to_owned()],
     }
+}
+
+/// The volumes of the stores that keep something, as the engine calls them.
+pub(crate) fn volumes_of_stores(cluster: &ClusterName) -> Vec<(Store, String)> {
+    vec![(Store::Postgres, format!("{}_{}", project(cluster), Store::Postgres))]
 }
 
 fn volumes(blueprint: &Blueprint, labels: &Value) -> Map<String, Value> {

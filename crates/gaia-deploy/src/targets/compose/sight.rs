@@ -1,16 +1,20 @@
 //! The steps towards a blueprint on Compose. Pure.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
-use gaia_names::Service;
+use gaia_names::{Service, Store};
 
-use super::render::{self, Project};
+use super::render::{self, BUNDLES_FOLDER, FILE, FOLDER, Project};
 use crate::{
-    Action, Blueprint, Observed, Step,
-    blueprint::digest_bytes,
+    Action, Blueprint, Drift, Observed, Step,
+    blueprint::digest,
     containers::parts::{self, Part, Role},
     plan::{
-        ids::{COMPOSE_FILES, LEFTOVERS, PORTS, RECORD, part_step, service_step, store_step},
+        ids::{COMPOSE_FILES, PORTS, part_step, service_step, store_step},
         sight::{INTERRUPTED, Sight, step, store_down},
     },
     record::Record,
@@ -22,8 +26,7 @@ pub(crate) fn towards(sight: &Sight<'_>) -> Vec<Step> {
     let project = project(observed, blueprint, sight.record);
     let mut steps = Vec::new();
     if sight.is_leftover() {
-        let why = "a destroy ended in the middle: what is left of it goes first";
-        steps.push(step(LEFTOVERS, Action::Remove, why, Some("nothing works")));
+        steps.push(sight.leftovers());
     }
     let first = [sight.secrets(), ports(sight), files(sight, project.as_ref())];
     steps.extend(first.into_iter().flatten());
@@ -35,12 +38,8 @@ pub(crate) fn towards(sight: &Sight<'_>) -> Vec<Step> {
         }
     }
     steps.extend(blueprint.games.keys().filter_map(|game| sight.bundle(game)));
-    let is_noted = sight
-        .record
-        .is_some_and(|record| !record.is_unfinished() && record.digest == blueprint.digest);
-    if steps.is_empty() && !is_noted {
-        let why = "an earlier command ended before it noted that all was done";
-        steps.push(step(RECORD, Action::Change, why, None));
+    if steps.is_empty() {
+        steps.extend(sight.note());
     }
     steps
 }
@@ -54,19 +53,39 @@ pub(crate) fn project(observed: &Observed, blueprint: &Blueprint, record: Option
         ports: &record?.ports,
         owner: &super::observing::owner(&observed.folder),
         user: super::work::user(),
+        made_with: record.and_then(|record| record.made_with.as_ref()),
         cores: super::work::cores(),
     })
 }
 
-/// The digest of all that is written for a project.
+/// The digest of all that is written for a project, by the paths below its folder.
 pub(crate) fn files_digest(project: &Project) -> String {
-    let mut text = project.text.clone();
-    let of_parts = project.files.values().flat_map(|(_, files)| files);
-    for (name, content) in of_parts.chain(&project.bundles) {
-        text.push_str(name);
-        text.push_str(content.expose());
+    let mut all = BTreeMap::from([(FILE.to_owned(), project.text.clone())]);
+    for (role, (_, files)) in &project.files {
+        let path = |name: &String| format!("{FOLDER}/{}/{name}", role.name());
+        all.extend(files.iter().map(|(name, text)| (path(name), text.expose().to_owned())));
     }
-    digest_bytes(text.as_bytes())
+    let bundles = project.bundles.iter();
+    all.extend(bundles.map(|(name, text)| (format!("{FOLDER}/{BUNDLES_FOLDER}/{name}"), text.expose().to_owned())));
+    digest(&all)
+}
+
+/// The digest of what lies there of it. None: nothing does, or it cannot be read.
+pub(crate) fn found_digest(root: &Path) -> Option<String> {
+    let mut all = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).ok()?.filter_map(Result::ok) {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(root).ok()?.display().to_string();
+                all.insert(name, fs::read_to_string(&path).ok()?);
+            }
+        }
+    }
+    Some(digest(&all))
 }
 
 fn ports(sight: &Sight<'_>) -> Option<Step> {
@@ -76,7 +95,7 @@ fn ports(sight: &Sight<'_>) -> Option<Step> {
         Some(chosen) if has_all(chosen) => {
             let lost = sight.observed.lost_ports.first()?;
             let why = format!("another program listens on port {lost}, which was ours");
-            Some(step(PORTS, Action::Change, &why, None))
+            Some(step(PORTS, Action::Change, &why, None).drifted(Drift::Config))
         }
         Some(_) if sight.has(PORTS) => Some(step(PORTS, Action::Change, "the games that it serves differ", None)),
         _ => Some(step(PORTS, Action::Create, "none are chosen yet", None)),
@@ -86,7 +105,19 @@ fn ports(sight: &Sight<'_>) -> Option<Step> {
 fn files(sight: &Sight<'_>, project: Option<&Project>) -> Option<Step> {
     let differs = "the Compose file, or what the containers read, differs";
     match project {
-        Some(project) => sight.made(COMPOSE_FILES, &files_digest(project), differs),
+        Some(project) => {
+            let wanted = files_digest(project);
+            let planned = sight.made(COMPOSE_FILES, &wanted, differs);
+            let found = sight
+                .observed
+                .files_digest
+                .as_ref()
+                .filter(|_| sight.has(COMPOSE_FILES));
+            let changed = found.filter(|found| **found != wanted && planned.is_none());
+            let again =
+                || step(COMPOSE_FILES, Action::Change, "somebody has changed them", None).drifted(Drift::Config);
+            planned.or_else(|| changed.map(|_| again()))
+        }
         None if sight.has(COMPOSE_FILES) => Some(step(COMPOSE_FILES, Action::Change, differs, None)),
         None => Some(step(COMPOSE_FILES, Action::Create, "there are none yet", None)),
     }
@@ -97,8 +128,17 @@ fn removed(sight: &Sight<'_>, parts: &[Part]) -> Vec<Step> {
     let wanted: BTreeSet<String> = parts.iter().flat_map(render::instances).collect();
     let found = sight.observed.processes.keys();
     let gone = found.filter(|name| !wanted.contains(*name) && sight.process(name).is_some());
-    gone.map(|name| step(&service_step(name).0, Action::Remove, "it is not wanted any more", None))
-        .collect()
+    gone.map(|name| {
+        let id = service_step(name).0;
+        match sight.has(&id) {
+            true => step(&id, Action::Remove, "it is not wanted any more", None),
+            false => {
+                let why = "it belongs to the project by its labels, and nobody has asked for it";
+                step(&id, Action::Remove, why, None).drifted(Drift::Orphan)
+            }
+        }
+    })
+    .collect()
 }
 
 fn container(sight: &Sight<'_>, part: &Part, instance: &str, project: Option<&Project>) -> Option<Step> {
@@ -109,6 +149,11 @@ fn container(sight: &Sight<'_>, part: &Part, instance: &str, project: Option<&Pr
     };
     let down = down(part);
     let make = |action, why: &str| Some(step(&id, action, why, down));
+    if let Role::Store(store) = part.role
+        && let Some(lost) = sight.lost_data(store)
+    {
+        return Some(step(&id, Action::Replace, lost, None).drifted(Drift::Data));
+    }
     let process = sight.process(instance).filter(|process| !process.revision.is_empty());
     let Some(process) = process else {
         let why = match part.role {
@@ -118,27 +163,37 @@ fn container(sight: &Sight<'_>, part: &Part, instance: &str, project: Option<&Pr
             _ => "there is none yet",
         };
         // What is not there is down already.
-        return Some(step(&id, Action::Create, why, None));
+        let create = step(&id, Action::Create, why, None);
+        return Some(match sight.has(&id) {
+            true => create.drifted(Drift::Missing),
+            false => create,
+        });
     };
     let wanted = project.and_then(|project| project.revisions.get(instance));
     if wanted != Some(&process.revision) {
-        return make(
-            Action::Replace,
-            "it was made from another image, other settings or other files",
-        );
+        let why = wanted.map(|wanted| render::difference(&process.revision, wanted));
+        let why = why.unwrap_or_else(|| "what it reads is to be made".to_owned());
+        return make(Action::Replace, &why).map(|step| step.drifted(Drift::Config));
+    }
+    let is_built_anew = |now: &String| process.image.as_ref().is_some_and(|image| image != now);
+    if sight.observed.images.get(&part.image).is_some_and(is_built_anew) {
+        let why = format!("the image {} was built anew", part.image);
+        return make(Action::Replace, &why).map(|step| step.drifted(Drift::Image));
+    }
+    if part.role == Role::Setup && sight.lost_data(Store::Postgres).is_some() {
+        let why = "what it made was in a database that is gone";
+        return make(Action::Restart, why).map(|step| step.drifted(Drift::Data));
     }
     match (&process.last_exit, process.is_running()) {
         (Some(exit), _) if part.role == Role::Setup => (exit != "exit 0").then(|| {
             let why = format!("the last time it ended with {exit}");
             step(&id, Action::Restart, &why, None)
         }),
-        (Some(exit), false) => Some(step(
-            &id,
-            Action::Restart,
-            &format!("it does not run; it ended with {exit}"),
-            None,
-        )),
-        (None, false) => Some(step(&id, Action::Restart, "it does not run", None)),
+        (Some(exit), false) => {
+            let why = format!("it does not run; it ended with {exit}");
+            Some(step(&id, Action::Restart, &why, None).drifted(Drift::Missing))
+        }
+        (None, false) => Some(step(&id, Action::Restart, "it does not run", None).drifted(Drift::Missing)),
         _ if sight.is_interrupted(&id) => Some(step(&id, Action::Change, INTERRUPTED, None)),
         _ => None,
     }

@@ -16,7 +16,7 @@ use super::{
     sight::files_digest,
 };
 use crate::{
-    Action, Blueprint, ClusterFolder, DeployError, Home, Step,
+    Action, Blueprint, ClusterFolder, DeployError, Home, Kept, Step,
     admin_api::Gateway,
     apply::Made,
     containers::{
@@ -29,7 +29,7 @@ use crate::{
         COMPOSE_FILES, LEFTOVERS, PORTS, RECORD, SECRETS, bundle_digest, bundle_step, part_step, service_step,
         store_step,
     },
-    record::Record,
+    record::{Life, Record},
     secrets::Secrets,
     targets::local::{destroying, place::OsUser, ports},
 };
@@ -124,6 +124,11 @@ impl<'a> Work<'a> {
 
     async fn leftovers(&mut self) -> Result<Made, DeployError> {
         stop_all(&self.engine, &self.blueprint.cluster).await?;
+        if self.record.life == Life::Keeping {
+            destroying::remove_all_but_data(self.folder)?;
+            self.record.begin_anew();
+            return Ok(None);
+        }
         remove_volumes(&self.engine, &self.blueprint.cluster).await?;
         destroying::remove_all_but_record(self.folder)?;
         self.record.begin_anew();
@@ -185,13 +190,15 @@ impl<'a> Work<'a> {
             ports: &self.record.ports,
             owner: &owner(self.folder),
             user: user(),
+            made_with: self.record.made_with.as_ref(),
             cores: cores(),
         });
         rendered.ok_or(DeployError::OtherBlueprint)
     }
 
-    fn write_files(&self) -> Result<Made, DeployError> {
+    fn write_files(&mut self) -> Result<Made, DeployError> {
         let project = self.project()?;
+        self.record.made_with.get_or_insert_with(|| project.labels.clone());
         let root = root(self.folder);
         write_project(&project, &root)?;
         Ok(Some((root.display().to_string(), files_digest(&project))))
@@ -199,6 +206,9 @@ impl<'a> Work<'a> {
 
     /// Makes a container what the file says, and waits until it is well.
     async fn start(&self, part: &Part, instance: &str) -> Result<Made, DeployError> {
+        if part.data.is_some() {
+            self.refuse_foreign_volume().await?;
+        }
         let file = root(self.folder).join(FILE);
         let mut args = vec!["up", "--detach", "--no-deps", "--no-build", "--quiet-pull"];
         if part.check == Check::Ends {
@@ -210,6 +220,18 @@ impl<'a> Work<'a> {
         let id = wait_until_well(&self.engine, &self.blueprint.cluster, &part.check, instance).await?;
         let revision = self.project()?.revisions.remove(instance).unwrap_or_default();
         Ok(Some((id, revision)))
+    }
+
+    async fn refuse_foreign_volume(&self) -> Result<(), DeployError> {
+        let project = project(&self.blueprint.cluster);
+        let volumes = self.engine.volumes(&project, render::OWNER).await?;
+        match volumes.iter().find(|(_, of)| **of != owner(self.folder)) {
+            None => Ok(()),
+            Some((volume, _)) => Err(DeployError::Foreign {
+                what: format!("the volume {volume}"),
+                help: "another GAIA_HOME made it, or somebody by hand; remove or rename it there".to_owned(),
+            }),
+        }
     }
 
     async fn publish(&self, game: &GameId) -> Result<Made, DeployError> {
@@ -379,6 +401,15 @@ pub(crate) async fn stop_all(engine: &Engine, cluster: &ClusterName) -> Result<(
     remove_each(engine, &["rm", "--force"], &containers).await?;
     let networks = engine.labelled("network", &project).await?;
     remove_each(engine, &["network", "rm"], &networks).await
+}
+
+/// A cluster's volumes, as a destroy keeps them.
+pub(crate) async fn volumes(engine: &Engine, cluster: &ClusterName) -> Result<Vec<Kept>, DeployError> {
+    let volumes = engine.labelled("volume", &project(cluster)).await?;
+    Ok(volumes
+        .iter()
+        .map(|name| Kept::data(format!("the volume {name}")))
+        .collect())
 }
 
 /// Removes a cluster's volumes, with all that they hold.

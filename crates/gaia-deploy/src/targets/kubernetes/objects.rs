@@ -21,6 +21,8 @@ use crate::{
 
 /// Which cluster an object belongs to, as a label.
 pub(crate) const CLUSTER: &str = "gaia.dev/cluster";
+/// Whose game it is, as a label.
+pub(crate) const STUDIO: &str = "gaia.dev/studio";
 /// The secret with the bundles that chat boots with.
 pub(crate) const GAME_CONFIG: &str = "game-config";
 /// The account that all pods have, which may do nothing.
@@ -162,7 +164,12 @@ impl Input<'_> {
                 Kind::STATEFUL_SET,
                 name,
                 Some(part.role),
-                stateful(part, &selector, &template, &self.labels(Some(part.role))),
+                stateful(
+                    part,
+                    &selector,
+                    &template,
+                    &pods::selector(&self.blueprint.cluster, part.role),
+                ),
             ),
             // What a job does cannot be changed; another one is made.
             Role::Setup => {
@@ -318,12 +325,17 @@ impl Input<'_> {
 
     fn object(&self, kind: Kind, name: &str, role: Option<Role>, rest: Value) -> Object {
         let games: Vec<&str> = self.blueprint.games.keys().map(|game| game.as_str()).collect();
+        let mut labels = self.labels(role);
+        // Pods do without: another one would restart them all.
+        if let Some(studio) = &self.blueprint.needs.studio {
+            labels[STUDIO] = json!(studio);
+        }
         let mut value = json!({
             "apiVersion": kind.api_version,
             "kind": kind.name,
             "metadata": {
                 "name": name,
-                "labels": self.labels(role),
+                "labels": labels,
                 "annotations": { "gaia.dev/games": games.join(",") },
             },
         });

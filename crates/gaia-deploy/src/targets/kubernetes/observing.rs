@@ -56,6 +56,8 @@ pub(crate) struct Found {
     pub(crate) pods: Vec<Value>,
     /// Those of the kinds that not every server has, that this one has.
     pub(crate) known: BTreeSet<Kind>,
+    /// The claims to volumes.
+    pub(crate) volume_claims: Vec<Value>,
 }
 
 impl Found {
@@ -75,6 +77,7 @@ impl Found {
                 objects: BTreeMap::new(),
                 pods: Vec::new(),
                 known,
+                volume_claims: Vec::new(),
             });
         };
         if namespace["metadata"]["labels"][CLUSTER] != cluster.as_str() {
@@ -94,12 +97,14 @@ impl Found {
             }
         }
         let pods = kubernetes.list(Kind::POD, &name, &selector).await?;
+        let volume_claims = kubernetes.list(Kind::VOLUME_CLAIM, &name, &selector).await?;
         objects.insert(step_of(Kind::NAMESPACE, &name), Live(namespace.clone()));
         Ok(Self {
             namespace: Some(namespace),
             objects,
             pods,
             known,
+            volume_claims,
         })
     }
 
@@ -117,6 +122,11 @@ impl Found {
             .collect()
     }
 
+    /// The claims of a part, each with the id that no other one ever has.
+    pub(crate) fn claims(&self, part: &str) -> String {
+        claims(&self.volume_claims, part)
+    }
+
     /// A gateway that is ready, and how it is reached.
     pub(crate) fn gateway(&self, kubernetes: &Kubernetes, namespace: &str) -> Option<Gateway> {
         let is_gateway =
@@ -132,6 +142,18 @@ impl Found {
             pod: ready["metadata"]["name"].as_str()?.to_owned(),
         }))
     }
+}
+
+/// The claims of a part, each with the id that no other one ever has.
+pub(crate) fn claims(all: &[Value], part: &str) -> String {
+    let mut ids: Vec<String> = all
+        .iter()
+        .map(|claim| &claim["metadata"])
+        .filter(|metadata| metadata["labels"]["app.kubernetes.io/name"] == part)
+        .map(|metadata| format!("{} {}", metadata["name"], metadata["uid"]))
+        .collect();
+    ids.sort();
+    ids.join(", ")
 }
 
 fn process(pod: &Value) -> ObservedProcess {
@@ -164,6 +186,7 @@ fn process(pod: &Value) -> ObservedProcess {
         },
         memory_bytes: None,
         revision: String::new(),
+        image: None,
     }
 }
 

@@ -1,18 +1,17 @@
 //! The steps towards a blueprint on Kubernetes. Pure.
 
 use gaia_kubernetes::Kind;
+use gaia_names::Store;
 use serde_json::Value;
 
 use super::{
     difference,
-    objects::{self, Object},
+    inventory::{INVENTORY, SECRETS},
+    objects::{self, Object, STUDIO, step_of},
 };
 use crate::{
-    Action, Step,
-    plan::{
-        ids::{LEFTOVERS, RECORD},
-        sight::{INTERRUPTED, Sight, step},
-    },
+    Action, Drift, Step, StepId,
+    plan::sight::{INTERRUPTED, Sight, step},
     secrets::Secrets,
 };
 
@@ -21,8 +20,7 @@ pub(crate) fn towards(sight: &Sight<'_>) -> Vec<Step> {
     let (observed, blueprint) = (sight.observed, sight.blueprint);
     let mut steps = Vec::new();
     if sight.is_leftover() || observed.is_ending {
-        let why = "a destroy ended in the middle: what is left of it goes first";
-        steps.push(step(LEFTOVERS, Action::Remove, why, Some("nothing works")));
+        steps.push(sight.leftovers());
     }
     let Some(wanted) = wanted(sight) else { return steps };
     let mut objects = wanted.iter();
@@ -32,12 +30,8 @@ pub(crate) fn towards(sight: &Sight<'_>) -> Vec<Step> {
     steps.extend(removed(sight, &wanted));
     steps.extend(objects.filter_map(|object| of_object(sight, object)));
     steps.extend(blueprint.games.keys().filter_map(|game| sight.bundle(game)));
-    let is_noted = sight
-        .record
-        .is_some_and(|record| !record.is_unfinished() && record.digest == blueprint.digest);
-    if steps.is_empty() && !is_noted {
-        let why = "an earlier command ended before it noted that all was done";
-        steps.push(step(RECORD, Action::Change, why, None));
+    if steps.is_empty() {
+        steps.extend(sight.note());
     }
     steps
 }
@@ -65,23 +59,41 @@ fn wanted(sight: &Sight<'_>) -> Option<Vec<Object>> {
 fn of_object(sight: &Sight<'_>, object: &Object) -> Option<Step> {
     let id = object.step();
     let found = sight.observed.objects.get(&id).filter(|_| !sight.observed.is_ending);
+    let lost = Store::ALL.iter().find(|store| store.as_str() == object.name);
+    let lost = lost.filter(|_| object.kind == Kind::STATEFUL_SET);
+    if let Some(lost) = lost.and_then(|store| sight.lost_data(*store)) {
+        return Some(step(&id.0, Action::Change, lost, None).drifted(Drift::Data));
+    }
     let Some(found) = found else {
         let why = match (sight.has(&id.0), sight.observed.is_meant_to_run()) {
             (true, true) => "somebody has deleted it",
             (true, false) => "the cluster was stopped",
             (false, _) => "there is none yet",
         };
-        return Some(step(&id.0, Action::Create, why, None));
+        let create = step(&id.0, Action::Create, why, None);
+        return Some(match sight.has(&id.0) {
+            true => create.drifted(Drift::Missing),
+            false => create,
+        });
     };
-    let was_applied = sight
-        .record
-        .is_some_and(|record| record.digest == sight.blueprint.digest);
-    if let Some(path) = difference::first(&object.value, &found.0) {
-        let why = match was_applied && !sight.record.is_some_and(crate::record::Record::is_unfinished) {
+    let has_studio = |value: &Value| value["metadata"]["labels"][STUDIO].is_string();
+    let is_stale = has_studio(&found.0) && !has_studio(&object.value);
+    let stale = is_stale.then(|| format!("metadata.labels.{STUDIO}"));
+    if let Some(path) = difference::first(&object.value, &found.0).or(stale) {
+        let why = match sight.was_applied() {
             true => format!("somebody has changed `{path}`"),
             false => format!("`{path}` is to change"),
         };
-        return Some(step(&id.0, Action::Change, &why, object.down));
+        let drift = match path.as_str() {
+            "spec.replicas" => Drift::Scale,
+            image if image.ends_with(".image") => Drift::Image,
+            _ => Drift::Config,
+        };
+        return Some(step(&id.0, Action::Change, &why, object.down).drifted(drift));
+    }
+    if object.kind == Kind::JOB && sight.lost_data(Store::Postgres).is_some() {
+        let why = "what it made was in a database that is gone";
+        return Some(step(&id.0, Action::Restart, why, None).drifted(Drift::Data));
     }
     if sight.is_interrupted(&id.0) {
         return Some(step(&id.0, Action::Change, INTERRUPTED, None));
@@ -104,8 +116,28 @@ fn removed(sight: &Sight<'_>, wanted: &[Object]) -> Vec<Step> {
         let is_object = kind_of(&id.0).is_some();
         is_object && !wanted.iter().any(|object| object.step() == **id)
     });
-    gone.map(|id| step(&id.0, Action::Remove, "it is not wanted any more", None))
-        .collect()
+    let gone = gone.map(|id| step(&id.0, Action::Remove, "it is not wanted any more", None));
+    gone.chain(orphans(sight, wanted)).collect()
+}
+
+/// What is ours by its labels, was never recorded, and is not asked for. What something else has made goes with that.
+fn orphans(sight: &Sight<'_>, wanted: &[Object]) -> Vec<Step> {
+    let is_ours = |value: &Value| {
+        let metadata = &value["metadata"];
+        metadata["labels"]["app.kubernetes.io/managed-by"] == "gaia" && metadata["ownerReferences"].is_null()
+    };
+    let is_memory = |id: &StepId| {
+        let memory = [(Kind::CONFIG_MAP, INVENTORY), (Kind::SECRET, SECRETS)];
+        memory.iter().any(|(kind, name)| step_of(*kind, name) == *id)
+    };
+    let unknown = sight.observed.objects.iter().filter(|(id, found)| {
+        let is_known = sight.has(&id.0) || wanted.iter().any(|object| object.step() == **id);
+        is_ours(&found.0) && !is_known && !is_memory(id)
+    });
+    let of_a_whole = sight.record.is_some_and(|record| !record.is_unfinished());
+    let why = "it is ours by its labels, and nobody has asked for it";
+    let remove = |id: &StepId| step(&id.0, Action::Remove, why, None).drifted(Drift::Orphan);
+    unknown.filter(|_| of_a_whole).map(|(id, _)| remove(id)).collect()
 }
 
 /// The kind and name of the object that a step makes.

@@ -13,8 +13,9 @@ use tokio::time::sleep;
 use super::{
     entrance,
     inventory::Inventory,
+    keeping,
     objects::{self, CLUSTER, Object, step_of},
-    observing::{Found, why_not},
+    observing::{Found, claims, why_not},
     off_hours,
     sight::kind_of,
 };
@@ -22,18 +23,18 @@ use crate::{
     Action, Blueprint, DeployError, Step,
     apply::Made,
     plan::ids::{LEFTOVERS, RECORD, SECRETS, bundle_digest, bundle_step},
-    record::Record,
+    record::{Life, Record},
     secrets::Secrets,
 };
 
 /// How long a part may take until it is well: an image may have to be fetched, a disk to be made.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long it may take until a namespace is gone with all that it holds.
-const ENDING: Duration = Duration::from_secs(180);
+pub(super) const ENDING: Duration = Duration::from_secs(180);
 /// What scales by the clock or the load.
 const SCALERS: [Kind; 3] = [Kind::CRON_JOB, Kind::AUTOSCALER, Kind::SCALED_OBJECT];
 /// How often it is looked at meanwhile.
-const LOOK: Duration = Duration::from_millis(250);
+pub(super) const LOOK: Duration = Duration::from_millis(250);
 
 /// What the steps of one apply work with.
 pub(crate) struct Work<'a> {
@@ -78,6 +79,13 @@ impl<'a> Work<'a> {
     /// Does what a step says.
     pub(crate) async fn carry_out(&mut self, step: &Step) -> Result<Made, DeployError> {
         match step.id.0.as_str() {
+            LEFTOVERS if self.record.life == Life::Keeping => {
+                stop_all(&self.inventory).await?;
+                keeping::remove_all_but_data(&self.inventory).await?;
+                self.record.begin_anew();
+                self.record.ports = objects::ports(self.blueprint, &self.record.ports);
+                Ok(None)
+            }
             LEFTOVERS => {
                 end(&self.inventory).await?;
                 self.record.begin_anew();
@@ -123,7 +131,21 @@ impl<'a> Work<'a> {
         }
         self.until_well(&wanted).await?;
         let uid = applied.object["metadata"]["uid"].as_str().unwrap_or_default();
-        Ok(Some((uid.to_owned(), String::new())))
+        Ok(Some((uid.to_owned(), self.claims(&wanted).await?)))
+    }
+
+    /// The volumes that belong to a store from now on.
+    async fn claims(&self, wanted: &Object) -> Result<String, DeployError> {
+        if wanted.kind != Kind::STATEFUL_SET {
+            return Ok(String::new());
+        }
+        let (namespace, selector) = (
+            self.inventory.namespace(),
+            format!("{CLUSTER}={}", self.blueprint.cluster),
+        );
+        let kubernetes = &self.inventory.kubernetes;
+        let all = kubernetes.list(Kind::VOLUME_CLAIM, &namespace, &selector).await?;
+        Ok(claims(&all, &wanted.name))
     }
 
     fn wanted(&self) -> Result<Vec<Object>, DeployError> {
@@ -238,7 +260,12 @@ impl<'a> Work<'a> {
         let part = labels["app.kubernetes.io/name"].as_str().unwrap_or_default();
         let selector = format!("{CLUSTER}={},app.kubernetes.io/name={part}", self.blueprint.cluster);
         let namespace = self.inventory.namespace();
+        let image = &wanted.value["spec"]["template"]["spec"]["containers"][0]["image"];
         for pod in self.inventory.kubernetes.list(Kind::POD, &namespace, &selector).await? {
+            // One of an image that nobody wants any more goes by itself.
+            if pod["spec"]["containers"][0]["image"] != *image {
+                continue;
+            }
             let why = why_not(&pod);
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
             let is_image = ["ErrImageNeverPull", "InvalidImageName", "ImagePullBackOff"]
@@ -450,7 +477,7 @@ pub(crate) async fn stop_all(inventory: &Inventory) -> Result<(), DeployError> {
     Ok(())
 }
 
-fn still_there(what: String, began: Instant) -> DeployError {
+pub(super) fn still_there(what: String, began: Instant) -> DeployError {
     DeployError::Silent {
         what,
         seconds: began.elapsed().as_secs(),

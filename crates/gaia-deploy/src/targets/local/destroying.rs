@@ -1,7 +1,7 @@
 //! Stopping and removing all of a cluster, whether or not its supervisor still helps, and proving it.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -10,10 +10,11 @@ use tokio::time::sleep;
 
 use super::{
     files,
+    place::Place,
     processes::{Running, running_in},
     supervisor::control::{Question, ask},
 };
-use crate::{ClusterFolder, DeployError};
+use crate::{ClusterFolder, DeployError, Kept};
 
 /// How long the supervisor may take to stop everything: the services' grace, then the stores'.
 const SUPERVISED: Duration = Duration::from_secs(60);
@@ -69,6 +70,66 @@ pub(crate) fn remove_all_but_record(folder: &ClusterFolder) -> Result<(), Deploy
         }
     }
     Ok(())
+}
+
+/// Removes all that the folder holds but the data, the secrets that open it, and the record.
+pub(crate) fn remove_all_but_data(folder: &ClusterFolder) -> Result<(), DeployError> {
+    let kept = kept(folder);
+    let data = Place::paths(folder.path()).postgres_data();
+    for inner in [folder.path(), data.parent().unwrap_or(folder.path())] {
+        let entries = std::fs::read_dir(inner).into_iter().flatten().filter_map(Result::ok);
+        for path in entries.map(|entry| entry.path()) {
+            match (
+                path.is_dir() && !path.is_symlink(),
+                kept.iter().any(|(kept, _)| kept.starts_with(&path)),
+            ) {
+                (_, true) => {}
+                (true, false) => files::remove_folder(&path)?,
+                (false, false) => files::remove_file(&path)?,
+            }
+        }
+    }
+    files::sync_parent(&folder.record())
+}
+
+/// What stays of a folder whose data is kept, as far as it is there.
+fn kept(folder: &ClusterFolder) -> Vec<(PathBuf, Kept)> {
+    let told = |path: &PathBuf| path.display().to_string();
+    let (data, secrets, record) = (
+        Place::paths(folder.path()).postgres_data(),
+        folder.secrets(),
+        folder.record(),
+    );
+    let all = [
+        (Kept::data(told(&data)), data),
+        (Kept::secrets(told(&secrets)), secrets),
+        (Kept::record(told(&record)), record),
+    ];
+    let there = all.into_iter().filter(|(_, path)| path.exists());
+    there.map(|(kept, path)| (path, kept)).collect()
+}
+
+/// Proves that nothing is left but the data and what is needed to take it up again, and says what that is.
+pub(crate) fn prove_but_data(folder: &ClusterFolder) -> Result<Vec<Kept>, DeployError> {
+    let mut left: Vec<String> = ours(folder.path())
+        .iter()
+        .map(|(_, process)| format!("process {}", process.id.pid))
+        .collect();
+    let kept = kept(folder);
+    let entries = std::fs::read_dir(folder.path())
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let paths = entries.map(|entry| entry.path());
+    let others = paths.filter(|path| !kept.iter().any(|(kept, _)| kept.starts_with(path)));
+    left.extend(others.map(|path| path.display().to_string()));
+    if left.is_empty() {
+        return Ok(kept.into_iter().map(|(_, kept)| kept).collect());
+    }
+    Err(DeployError::Left {
+        cluster: folder.name().clone(),
+        left: left.join(", "),
+    })
 }
 
 /// Proves that nothing is left.

@@ -9,7 +9,7 @@ use super::{
     destroying, files, nats,
     place::Place,
     ports, postgres,
-    record::Record,
+    record::{Life, Record},
     redis, running,
     secrets::Secrets,
     services,
@@ -131,6 +131,11 @@ impl<'a> Work<'a> {
 
     async fn leftovers(&mut self) -> Result<Made, DeployError> {
         destroying::stop_all(self.folder).await?;
+        if self.record.life == Life::Keeping {
+            destroying::remove_all_but_data(self.folder)?;
+            self.record.begin_anew();
+            return Ok(None);
+        }
         destroying::remove_all_but_record(self.folder)?;
         self.record.begin_anew();
         self.secrets = None;

@@ -81,6 +81,8 @@ async fn what_keeps_a_game_from_a_cluster_is_said_before_anything_is_made() {
         "{}",
         answer.err
     );
+    let unfit = game.run(&["doctor"]).exits(1);
+    assert!(unfit.out.contains("create namespaces"), "{}", unfit.out);
     // No such context, and nobody there.
     let answer = game.run(&["plan", &game.folder(), "--context", "elsewhere"]).exits(1);
     assert!(answer.err.contains("elsewhere"), "{}", answer.err);

@@ -8,7 +8,7 @@ use std::{
     future::Future,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -24,9 +24,11 @@ pub use self::{connection::Connection, script::Script};
 const ANSWER: Duration = Duration::from_millis(250);
 /// How long Redis is left alone after it failed, so that a lost Redis does not slow every request down.
 const LEFT_ALONE: Duration = Duration::from_millis(300);
-/// How many failures in a row tell that all nodes of a cluster are lost. While it is one of several, others answer in
-/// between, and only the questions that are its own fail.
-const FAILURES_OF_ALL: u32 = 16;
+/// How long nothing has been answered when all nodes of a cluster are taken for lost. While it is one of several, others
+/// answer in between, and only the questions that are its own fail.
+const ALL_LOST: Duration = Duration::from_secs(1);
+/// Instead of a time: the last question was answered.
+const WELL: u64 = u64::MAX;
 
 /// One game's Redis. Cheap to clone.
 #[derive(Clone)]
@@ -35,7 +37,7 @@ pub struct Redis {
     prefix: Arc<str>,
     born: Instant,
     away_until_ms: Arc<AtomicU64>,
-    failures: Arc<AtomicU32>,
+    failing_since_ms: Arc<AtomicU64>,
 }
 
 /// Redis did not answer. Every caller has another way: Redis may be lost at any time.
@@ -60,7 +62,7 @@ impl Redis {
             prefix: format!("game:{game}:").into(),
             born: Instant::now(),
             away_until_ms: Arc::default(),
-            failures: Arc::default(),
+            failing_since_ms: Arc::new(AtomicU64::new(WELL)),
         })
     }
 
@@ -91,8 +93,8 @@ impl Redis {
         }
         match tokio::time::timeout(ANSWER, ask(self.way.connection())).await {
             Ok(Ok(answer)) => {
-                if self.failures.load(Ordering::Relaxed) > 0 {
-                    self.failures.store(0, Ordering::Relaxed);
+                if self.failing_since_ms.load(Ordering::Relaxed) != WELL {
+                    self.failing_since_ms.store(WELL, Ordering::Relaxed);
                 }
                 Ok(answer)
             }
@@ -129,16 +131,20 @@ impl Redis {
 
     fn lost(&self, error: Option<RedisError>) -> RedisLost {
         metrics::counter!("gaia_redis_lost_total").increment(1);
-        let most = if self.is_cluster() { FAILURES_OF_ALL } else { 1 };
-        if self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1) >= most {
-            let left_alone = u64::try_from(LEFT_ALONE.as_millis()).unwrap_or(u64::MAX);
-            self.away_until_ms.store(self.now_ms() + left_alone, Ordering::Relaxed);
+        let now = self.now_ms();
+        let since = self.failing_since_ms.fetch_min(now, Ordering::Relaxed).min(now);
+        if !self.is_cluster() || now - since >= in_ms(ALL_LOST) {
+            self.away_until_ms.store(now + in_ms(LEFT_ALONE), Ordering::Relaxed);
             self.way.begin_again();
         }
         RedisLost(error)
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+        in_ms(self.born.elapsed())
     }
+}
+
+fn in_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -220,12 +220,16 @@ impl Drop for Pending<'_> {
 
 /// Looks after one game's revocations until the process drains.
 pub(crate) async fn keep(revocations: Arc<Revocations>, tasks: Tasks) {
-    let up = metrics::gauge!("gaia_auth_redis_up", "game" => revocations.game.to_string());
     let mut was_well = true;
     while !tasks.is_draining() {
         let looked = revocations.look().await;
         let is_up = !matches!(looked, Err(RebuildFault::Write(_)));
-        up.set(if is_up { 1.0 } else { 0.0 });
+        // Named each time: this begins before there is anybody to tell it to.
+        metrics::gauge!("gaia_auth_redis_up", "game" => revocations.game.to_string()).set(if is_up {
+            1.0
+        } else {
+            0.0
+        });
         if let Err(fault) = &looked
             && was_well
         {

@@ -15,6 +15,7 @@ mod keys;
 mod kills;
 mod kubernetes;
 mod mcp;
+mod nodes;
 mod play;
 mod reference;
 mod scripted_gateway;

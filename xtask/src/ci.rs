@@ -7,10 +7,30 @@ use serde_json::Value;
 
 use crate::{shell, tidy};
 
-/// The services whose suites also run in a shared cluster.
+/// The services whose suites run in several ways.
 const SERVICES: &[&str] = &["gaia-auth", "gaia-chat", "gaia-gateway"];
 
-/// Runs everything. The services' suites run twice: with a cluster per game, and with two games in one set of services.
+/// How the services' suites run once more, and which of their tests: with two games in one set of services, and, where
+/// Redis matters, with one in cluster mode.
+const ONCE_MORE: [(&str, &str, &[&str]); 2] = [
+    ("GAIA_TEST_CLUSTERS", "shared", &[]),
+    (
+        "GAIA_TEST_REDIS",
+        "cluster",
+        &[
+            "stores::",
+            "throttle::",
+            "budget::",
+            "context::",
+            "outages::",
+            "lost::",
+            "limits::",
+            "openai",
+        ],
+    ),
+];
+
+/// Runs everything; the services' suites in all their ways.
 pub(crate) fn run() -> Result<()> {
     shell::cargo(&["fmt", "--all", "--check"])?;
     tidy::run()?;
@@ -26,13 +46,16 @@ pub(crate) fn run() -> Result<()> {
     ])?;
     shell::cargo(&["test", "--release", "--workspace"])?;
     for suite in service_suites()? {
-        shell::say(&format!("==> GAIA_TEST_CLUSTERS=shared {}", suite.display()));
-        let status = Command::new(&suite)
-            .env("GAIA_TEST_CLUSTERS", "shared")
-            .current_dir(shell::root())
-            .status()?;
-        if !status.success() {
-            bail!("the suite failed in a shared cluster");
+        for (name, value, tests) in ONCE_MORE {
+            shell::say(&format!("==> {name}={value} {}", suite.display()));
+            let status = Command::new(&suite)
+                .env(name, value)
+                .args(tests)
+                .current_dir(shell::root())
+                .status()?;
+            if !status.success() {
+                bail!("the suite failed with {name}={value}");
+            }
         }
     }
     Ok(())

@@ -1,26 +1,35 @@
 //! Ended sessions in Redis, where the gateway looks with every request.
 //!
 //! Postgres is the truth. Redis holds a `revoked:<session>` key while an access token of an ended session could still be
-//! in use, and the marker [`REVOCATIONS_COMPLETE`] as long as no such key is missing. These rules keep the marker true:
+//! in use, and for each shard the marker [`revocations_complete`] as long as no such key is missing. These rules keep the
+//! markers true:
 //!
 //! - Who ends a session commits the row first and then always writes its key, marker or not.
-//! - Who rebuilds puts a witness into Redis *before* it reads Postgres, and sets the marker at the end only where the
+//! - Who rebuilds puts a witness into each shard *before* it reads Postgres, and sets the marker at the end only where the
 //!   witness still stands. A session that ends after the reading has its key written by who ends it. If Redis lost its
-//!   content at any point after the reading, the witness is lost with it, and the rebuild starts again.
+//!   content at any point after the reading, the witness is lost with it, and the rebuild starts again. A replica that
+//!   takes over may have lost something too: for it, witness and marker of another node do not stand.
 //! - A key that could not be written, or an ending of which it is unknown whether it was committed, makes this process
 //!   rebuild until it has succeeded. A process that dies before that rebuilds when it starts.
 
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use futures::future::try_join_all;
 use gaia_names::{GameId, InstanceId, SessionId};
-use gaia_protocol::keys::{REVOCATIONS_COMPLETE, REVOKED_SECONDS, revoked};
-use gaia_service::{Postgres, Redis, Tasks, postgres::PostgresFault, redis::RedisLost, telemetry::chain};
+use gaia_protocol::keys::{REVOKED_SECONDS, SHARDS, revocations_complete, revoked, shard};
+use gaia_service::{
+    Postgres, Redis, Tasks,
+    postgres::PostgresFault,
+    redis::{RedisLost, Script},
+    telemetry::chain,
+};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -34,8 +43,24 @@ const PAUSE: Duration = Duration::from_millis(200);
 const BATCH: usize = 500;
 /// How long a rebuild may take, in seconds.
 const REBUILD_SECONDS: u64 = 60;
+
+/// KEYS: witness, marker. ARGV: how long a witness stays, in seconds.
+static BEGIN: LazyLock<Script> =
+    LazyLock::new(|| Script::new("redis.call('SET', KEYS[1], here('1'), 'EX', ARGV[1]) return 1"));
+
 /// Sets the marker if the witness stands, in one step.
-const FINISH: &str = "if redis.call('DEL', KEYS[1]) == 0 then return 0 end redis.call('SET', KEYS[2], 1) return 1";
+static FINISH: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+if not marked(KEYS[1]) then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[2], here('1'))
+return 1
+",
+    )
+});
+
+static IS_COMPLETE: LazyLock<Script> = LazyLock::new(|| Script::new("return marked(KEYS[2]) and 1 or 0"));
 
 /// One game's revocations.
 pub(crate) struct Revocations {
@@ -94,23 +119,23 @@ impl Revocations {
 
     async fn write(&self, sessions: &[SessionId]) -> Result<(), RedisLost> {
         for some in sessions.chunks(BATCH) {
-            let mut keys = redis::pipe();
+            let mut shards: BTreeMap<u8, redis::Pipeline> = BTreeMap::new();
             for session in some {
+                let keys = shards.entry(shard(*session)).or_default();
                 keys.set_ex(self.redis.key(revoked(*session)), 1, REVOKED_SECONDS)
                     .ignore();
             }
-            self.redis
-                .ask(|mut connection| async move { keys.query_async::<()>(&mut connection).await })
-                .await?;
+            let written = shards.into_values().map(|keys| {
+                self.redis
+                    .ask(|mut connection| async move { keys.query_async::<()>(&mut connection).await })
+            });
+            try_join_all(written).await?;
         }
         Ok(())
     }
 
     async fn is_complete(&self) -> Result<bool, RedisLost> {
-        let marker = self.redis.key(REVOCATIONS_COMPLETE);
-        self.redis
-            .ask(|mut connection| async move { redis::cmd("EXISTS").arg(marker).query_async(&mut connection).await })
-            .await
+        self.in_all_shards(&IS_COMPLETE).await
     }
 
     async fn rebuild(&self) -> Result<usize, RebuildFault> {
@@ -130,30 +155,24 @@ impl Revocations {
         Ok(written)
     }
 
-    fn witness(&self) -> String {
-        self.redis.key(format_args!("rebuilding:{}", self.instance))
-    }
-
     async fn begin(&self) -> Result<(), RedisLost> {
-        let mut set = redis::cmd("SET");
-        set.arg(self.witness()).arg(1).arg("EX").arg(REBUILD_SECONDS);
-        self.redis
-            .ask(|mut connection| async move { set.query_async(&mut connection).await })
-            .await
+        self.in_all_shards(&BEGIN).await.map(drop)
     }
 
     async fn finish(&self) -> Result<(), RebuildFault> {
-        let mut finish = redis::cmd("EVAL");
-        finish
-            .arg(FINISH)
-            .arg(2)
-            .arg(self.witness())
-            .arg(self.redis.key(REVOCATIONS_COMPLETE));
-        let is_whole: bool = self
-            .redis
-            .ask(|mut connection| async move { finish.query_async(&mut connection).await })
-            .await?;
+        let is_whole = self.in_all_shards(&FINISH).await?;
         if is_whole { Ok(()) } else { Err(RebuildFault::Emptied) }
+    }
+
+    /// Whether a script says yes of every shard.
+    async fn in_all_shards(&self, script: &Script) -> Result<bool, RedisLost> {
+        let asked = (0..SHARDS).map(async |shard| {
+            let witness = self.redis.key(format_args!("{{{shard}}}:rebuilding:{}", self.instance));
+            let keys = [witness, self.redis.key(revocations_complete(shard))];
+            self.redis.run(script, &keys, &[REBUILD_SECONDS.to_string()]).await
+        });
+        let said: Vec<bool> = try_join_all(asked).await?;
+        Ok(said.into_iter().all(|yes| yes))
     }
 
     async fn look(&self) -> Result<(), RebuildFault> {
@@ -201,12 +220,16 @@ impl Drop for Pending<'_> {
 
 /// Looks after one game's revocations until the process drains.
 pub(crate) async fn keep(revocations: Arc<Revocations>, tasks: Tasks) {
-    let up = metrics::gauge!("gaia_auth_redis_up", "game" => revocations.game.to_string());
     let mut was_well = true;
     while !tasks.is_draining() {
         let looked = revocations.look().await;
         let is_up = !matches!(looked, Err(RebuildFault::Write(_)));
-        up.set(if is_up { 1.0 } else { 0.0 });
+        // Named each time: this begins before there is anybody to tell it to.
+        metrics::gauge!("gaia_auth_redis_up", "game" => revocations.game.to_string()).set(if is_up {
+            1.0
+        } else {
+            0.0
+        });
         if let Err(fault) = &looked
             && was_well
         {

@@ -346,6 +346,17 @@ impl Blueprint {
         self.needs.autoscaler.filter(|_| self.target == Target::Kubernetes)
     }
 
+    /// Whether a store is a cluster of several nodes. On the local target each store is one process.
+    #[must_use]
+    pub fn is_clustered(&self, store: Store) -> bool {
+        let is_asked = self
+            .needs
+            .stores
+            .get(&store)
+            .is_some_and(|sizing| sizing.replicas.is_clustered);
+        is_asked && self.target != Target::Local
+    }
+
     /// The games' ids.
     #[must_use]
     pub fn game_ids(&self) -> BTreeSet<GameId> {

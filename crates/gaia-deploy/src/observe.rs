@@ -353,7 +353,7 @@ impl Observed {
                 }
                 Some(_) => continue,
             };
-            if self.was_made(&store_step(store)) {
+            if self.was_made(&store_step(store.as_str())) {
                 self.lost_data.insert(store, why);
             }
         }

@@ -33,9 +33,7 @@ pub fn render(observed: &Observed, blueprint: &Blueprint) -> Result<Vec<Rendered
         Some(secrets) => secrets.clone(),
         None => Secrets::make()?,
     };
-    for game in blueprint.games.keys() {
-        secrets.add_game(game)?;
-    }
+    secrets.complete(blueprint)?;
     let before = observed
         .record
         .as_ref()

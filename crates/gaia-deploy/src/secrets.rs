@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::{Engine, engine::general_purpose::STANDARD, engine::general_purpose::URL_SAFE_NO_PAD};
-use gaia_names::{GameId, Secret, Service, expose};
+use gaia_names::{GameId, Secret, Service, Store, expose};
 use rand::{TryRng, rngs::SysRng};
 use serde::{Deserialize, Serialize};
 
-use crate::DeployError;
+use crate::{Blueprint, DeployError};
 
 /// The services that have tables.
 pub(crate) const WITH_TABLES: [Service; 2] = [Service::Auth, Service::Chat];
@@ -31,6 +31,9 @@ pub(crate) struct Secrets {
     /// The key of a cluster's own inference. Clusters without one may have been made before it was.
     #[serde(default = "none", serialize_with = "expose")]
     pub(crate) inference: Secret,
+    /// What the nodes of a store show each other, where it has several.
+    #[serde(default = "none", skip_serializing_if = "is_none", serialize_with = "expose")]
+    pub(crate) nodes: Secret,
     /// Those of each game.
     pub(crate) games: BTreeMap<GameId, GameSecrets>,
 }
@@ -61,8 +64,25 @@ impl Secrets {
             redis_apply: random()?,
             nats_system: random()?,
             inference: random()?,
+            nodes: none(),
             games: BTreeMap::new(),
         })
+    }
+
+    /// Makes those that a blueprint asks for, unless they are there.
+    pub(crate) fn complete(&mut self, blueprint: &Blueprint) -> Result<(), DeployError> {
+        for game in blueprint.games.keys() {
+            self.add_game(game)?;
+        }
+        if !self.has_nodes(blueprint) {
+            self.nodes = random()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the nodes of its stores have what to show each other, where there are several.
+    pub(crate) fn has_nodes(&self, blueprint: &Blueprint) -> bool {
+        !is_none(&self.nodes) || !Store::ALL.iter().any(|store| blueprint.is_clustered(*store))
     }
 
     /// Makes those of a game, unless it has some.
@@ -117,6 +137,10 @@ pub(crate) fn random() -> Result<Secret, DeployError> {
 
 fn none() -> Secret {
     Secret::new("")
+}
+
+fn is_none(secret: &Secret) -> bool {
+    secret.expose().is_empty()
 }
 
 fn each(services: &[Service]) -> Result<BTreeMap<Service, Secret>, DeployError> {

@@ -419,7 +419,7 @@ fn processes(observed: &Observed) -> Vec<ProcessStatus> {
         })
         .collect();
     // Stores first, then services from the outside in.
-    let place = |name: &str| match name.parse::<Store>() {
+    let place = |name: &str| match name.split('-').next().unwrap_or(name).parse::<Store>() {
         Ok(store) => store as usize,
         Err(_) => {
             Store::ALL.len()

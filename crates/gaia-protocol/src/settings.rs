@@ -112,7 +112,7 @@ pub struct PostgresAccess {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisAccess {
-    /// `unix:/path/to/socket` or `host:port`.
+    /// `unix:/path/to/socket` or `host:port`; several `host:port` with commas between are a Redis in cluster mode.
     pub address: String,
     /// The ACL user: the game's id. It may touch only keys under `game:<id>:`.
     pub user: String,
@@ -125,7 +125,7 @@ pub struct RedisAccess {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NatsAccess {
-    /// `host:port`.
+    /// `host:port`; several with commas between are the servers of one NATS cluster.
     pub address: String,
     /// The user in the game's account: `<game>/<service>`.
     pub user: String,

@@ -70,7 +70,8 @@ impl Bus {
             })
             .max_reconnects(None)
             .retry_on_initial_connect();
-        let client = options.connect(&access.address).await?;
+        let servers: Vec<&str> = access.address.split(',').collect();
+        let client = options.connect(servers).await?;
         Ok(Self {
             client,
             game: game.clone(),

@@ -1,4 +1,8 @@
-//! The connection to Redis: one, shared, and quick to say that Redis is away.
+//! The connection to Redis: one, shared, and quick to say that Redis is away. Redis is one server, or several in cluster
+//! mode; who asks sees no difference, as long as all keys of one question have one hash tag.
+
+mod connection;
+mod script;
 
 use std::{
     future::Future,
@@ -11,50 +15,29 @@ use std::{
 
 use gaia_names::GameId;
 use gaia_protocol::settings::RedisAccess;
-use redis::{
-    Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo,
-    RedisError, ServerErrorKind,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use redis::{ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+
+use self::connection::Way;
+pub use self::{connection::Connection, script::Script};
 
 /// How long an answer may take. Redis is here to be quick; when it is not, the truth in Postgres is quicker.
 const ANSWER: Duration = Duration::from_millis(250);
 /// How long Redis is left alone after it failed, so that a lost Redis does not slow every request down.
 const LEFT_ALONE: Duration = Duration::from_millis(300);
+/// How long nothing has been answered when all nodes of a cluster are taken for lost. While it is one of several, others
+/// answer in between, and only the questions that are its own fail.
+const ALL_LOST: Duration = Duration::from_secs(1);
+/// Instead of a time: the last question was answered.
+const WELL: u64 = u64::MAX;
 
 /// One game's Redis. Cheap to clone.
 #[derive(Clone)]
 pub struct Redis {
-    connection: ConnectionManager,
+    way: Way,
     prefix: Arc<str>,
     born: Instant,
     away_until_ms: Arc<AtomicU64>,
-}
-
-/// What Redis does in one step. It is sent by its name and, where Redis does not know it, as a whole.
-pub struct Script {
-    text: &'static str,
-    hash: String,
-}
-
-impl Script {
-    /// Prepares a script in Lua.
-    #[must_use]
-    pub fn new(text: &'static str) -> Self {
-        let hash = redis::Script::new(text).get_hash().to_owned();
-        Self { text, hash }
-    }
-
-    fn command(&self, is_known: bool, keys: &[String], arguments: &[String]) -> Cmd {
-        let (name, script) = if is_known {
-            ("EVALSHA", self.hash.as_str())
-        } else {
-            ("EVAL", self.text)
-        };
-        let mut command = redis::cmd(name);
-        command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
-        command
-    }
+    failing_since_ms: Arc<AtomicU64>,
 }
 
 /// Redis did not answer. Every caller has another way: Redis may be lost at any time.
@@ -64,7 +47,7 @@ pub struct RedisLost(#[source] Option<RedisError>);
 
 /// The settings do not name a Redis.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no address of redis: give `unix:/path` or `host:port`")]
+#[error("`{0}` is no address of redis: give `unix:/path`, `host:port`, or several `host:port` with commas between")]
 pub struct RedisAddressFault(String);
 
 impl Redis {
@@ -74,36 +57,19 @@ impl Redis {
     ///
     /// Where the address cannot be read.
     pub fn new(access: &RedisAccess, game: &GameId) -> Result<Self, RedisAddressFault> {
-        let fault = || RedisAddressFault(access.address.clone());
-        let address = match access.address.strip_prefix("unix:") {
-            Some(path) => ConnectionAddr::Unix(path.into()),
-            None => {
-                let (host, port) = access.address.rsplit_once(':').ok_or_else(fault)?;
-                ConnectionAddr::Tcp(host.to_owned(), port.parse().map_err(|_| fault())?)
-            }
-        };
-        let login = RedisConnectionInfo::default()
-            .set_username(&access.user)
-            .set_password(access.password.expose())
-            .set_skip_set_lib_name();
-        let info: ConnectionInfo = address
-            .into_connection_info()
-            .map_err(|_| fault())?
-            .set_redis_settings(login);
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(Duration::from_secs(1)))
-            .set_response_timeout(Some(ANSWER))
-            .set_number_of_retries(1)
-            .set_max_delay(Duration::from_millis(100));
-        let client = Client::open(info).map_err(|_| fault())?;
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(|_| fault())?;
-        let away_until_ms = Arc::new(AtomicU64::new(0));
         Ok(Self {
-            connection,
+            way: Way::new(access).ok_or_else(|| RedisAddressFault(access.address.clone()))?,
             prefix: format!("game:{game}:").into(),
             born: Instant::now(),
-            away_until_ms,
+            away_until_ms: Arc::default(),
+            failing_since_ms: Arc::new(AtomicU64::new(WELL)),
         })
+    }
+
+    /// Whether it runs in cluster mode: then keys of different hash tags may be on different nodes.
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        self.way.is_cluster()
     }
 
     /// A key of this game: `game:<id>:<rest>`. The ACL user may touch no other.
@@ -117,7 +83,7 @@ impl Redis {
     /// # Errors
     ///
     /// Where Redis is away, slow or refuses.
-    pub async fn ask<T, F>(&self, ask: impl FnOnce(ConnectionManager) -> F) -> Result<T, RedisLost>
+    pub async fn ask<T, F>(&self, ask: impl FnOnce(Connection) -> F) -> Result<T, RedisLost>
     where
         T: FromRedisValue,
         F: Future<Output = Result<T, RedisError>>,
@@ -125,8 +91,13 @@ impl Redis {
         if self.now_ms() < self.away_until_ms.load(Ordering::Relaxed) {
             return Err(RedisLost(None));
         }
-        match tokio::time::timeout(ANSWER, ask(self.connection.clone())).await {
-            Ok(Ok(answer)) => Ok(answer),
+        match tokio::time::timeout(ANSWER, ask(self.way.connection())).await {
+            Ok(Ok(answer)) => {
+                if self.failing_since_ms.load(Ordering::Relaxed) != WELL {
+                    self.failing_since_ms.store(WELL, Ordering::Relaxed);
+                }
+                Ok(answer)
+            }
             Ok(Err(error)) => Err(self.lost(Some(error))),
             Err(_) => Err(self.lost(None)),
         }
@@ -143,12 +114,13 @@ impl Redis {
         keys: &[String],
         arguments: &[String],
     ) -> Result<T, RedisLost> {
+        let form = script.form(self.is_cluster());
         self.ask(|mut connection| async move {
-            let by_hash = script.command(true, keys, arguments);
+            let by_hash = form.command(true, keys, arguments);
             match by_hash.query_async(&mut connection).await {
-                // Redis forgets scripts when it restarts; the text brings it back.
+                // Redis forgets scripts when it restarts, and each node has its own; the text brings it back.
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                    let by_text = script.command(false, keys, arguments);
+                    let by_text = form.command(false, keys, arguments);
                     by_text.query_async(&mut connection).await
                 }
                 answer => answer,
@@ -157,24 +129,22 @@ impl Redis {
         .await
     }
 
-    /// Whether Redis answers.
-    ///
-    /// # Errors
-    ///
-    /// Where it does not.
-    pub async fn check(&self) -> Result<(), RedisLost> {
-        self.ask(|mut connection| async move { redis::cmd("PING").query_async(&mut connection).await })
-            .await
-    }
-
     fn lost(&self, error: Option<RedisError>) -> RedisLost {
-        let left_alone = u64::try_from(LEFT_ALONE.as_millis()).unwrap_or(u64::MAX);
-        self.away_until_ms.store(self.now_ms() + left_alone, Ordering::Relaxed);
         metrics::counter!("gaia_redis_lost_total").increment(1);
+        let now = self.now_ms();
+        let since = self.failing_since_ms.fetch_min(now, Ordering::Relaxed).min(now);
+        if !self.is_cluster() || now - since >= in_ms(ALL_LOST) {
+            self.away_until_ms.store(now + in_ms(LEFT_ALONE), Ordering::Relaxed);
+            self.way.begin_again();
+        }
         RedisLost(error)
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+        in_ms(self.born.elapsed())
     }
+}
+
+fn in_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -19,6 +19,8 @@ type Change<T> = Box<dyn FnOnce(&mut T, &ScriptedLlm) + Send>;
 pub struct ClusterOptions {
     /// The game's stores are this test's own, so that it may kill them.
     pub alone: bool,
+    /// They are this test's own, and Redis runs in cluster mode.
+    pub has_redis_cluster: bool,
     /// Changes the bundle. By default it has one route, `scripted`, to the cluster's [`ScriptedLlm`].
     pub bundle: Option<Change<Bundle>>,
     /// Changes what the gateway is told.
@@ -62,10 +64,10 @@ impl TestCluster {
     ///
     /// Where a part does not start.
     pub async fn start_with(options: ClusterOptions) -> Self {
-        let game = if options.alone {
-            TestGame::start_alone().await
-        } else {
-            TestGame::start().await
+        let game = match (options.has_redis_cluster, options.alone) {
+            (true, _) => TestGame::start_alone_with_redis_cluster().await,
+            (false, true) => TestGame::start_alone().await,
+            (false, false) => TestGame::start().await,
         };
         let llm = ScriptedLlm::start(Script::says("Good evening, traveller.")).await;
         let mut bundle = bundles::bundle(&game.id);

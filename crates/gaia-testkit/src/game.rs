@@ -11,7 +11,7 @@ use gaia_deploy::{GameAccess, local::private_stores::Stores, secrets::signing_ke
 use gaia_names::{GameId, InstanceId, Secret, Service, Store};
 use gaia_protocol::{
     bundle::Bundle,
-    settings::{AuthGame, ChatGame, GatewayGame, InferenceAccess, NatsAccess, PostgresAccess, RedisAccess, Settings},
+    settings::{AuthGame, ChatGame, GatewayGame, InferenceAccess, NatsAccess, PostgresAccess, Settings},
 };
 use gaia_service::{Bus, Postgres, Redis, Tasks};
 use rand::RngExt;
@@ -45,7 +45,13 @@ impl TestGame {
 
     /// A game in stores of its own, which the test may kill. Takes about a second.
     pub async fn start_alone() -> Self {
-        let (stores, folder) = on_store_runtime(new_stores()).await;
+        let (stores, folder) = on_store_runtime(new_stores(has_redis_cluster())).await;
+        Self::within(stores, folder, fresh_id()).await
+    }
+
+    /// The same with a Redis in cluster mode.
+    pub async fn start_alone_with_redis_cluster() -> Self {
+        let (stores, folder) = on_store_runtime(new_stores(true)).await;
         Self::within(stores, folder, fresh_id()).await
     }
 
@@ -136,9 +142,21 @@ impl TestGame {
         self.folder.join("logs").join(format!("{store}.log"))
     }
 
-    /// Redis without limits, for a test that empties it.
-    pub async fn redis_owner(&self) -> RedisAccess {
-        self.stores.lock().await.redis_owner()
+    /// Has Redis forget all that it holds.
+    pub async fn empty_redis(&self) {
+        self.stores
+            .lock()
+            .await
+            .empty_redis()
+            .await
+            .expect("redis can be emptied");
+    }
+
+    /// Kills the node that has a key of the game, of a Redis in cluster mode, as `kill -9` does.
+    pub async fn kill_redis_node_of(&self, rest: impl std::fmt::Display) {
+        let key = self.redis().key(rest);
+        let mut stores = self.stores.lock().await;
+        stores.kill_redis_node_of(&key).await.expect("a node can be killed");
     }
 
     /// What `auth` is told for this game alone.
@@ -244,17 +262,32 @@ async fn connect(access: &PostgresAccess) -> tokio_postgres::Client {
     client
 }
 
-async fn new_stores() -> (SharedStores, PathBuf) {
+async fn new_stores(has_redis_cluster: bool) -> (SharedStores, PathBuf) {
     let folder = scratch_folder();
-    let stores = Stores::start(&folder)
-        .await
-        .expect("the stores start: `cargo xtask setup` installs them");
+    let started = if has_redis_cluster {
+        Stores::start_with_redis_cluster(&folder).await
+    } else {
+        Stores::start(&folder).await
+    };
+    let stores = started.expect("the stores start: `cargo xtask setup` installs them");
     (Arc::new(Mutex::new(stores)), folder)
+}
+
+/// With `GAIA_TEST_REDIS=cluster` in the environment all tests run on a Redis in cluster mode.
+fn has_redis_cluster() -> bool {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is a test's own switch, read nowhere else"
+    )]
+    std::env::var("GAIA_TEST_REDIS").is_ok_and(|mode| mode == "cluster")
 }
 
 async fn shared_stores() -> (SharedStores, PathBuf) {
     static SHARED: tokio::sync::OnceCell<(SharedStores, PathBuf)> = tokio::sync::OnceCell::const_new();
-    SHARED.get_or_init(|| on_store_runtime(new_stores())).await.clone()
+    SHARED
+        .get_or_init(|| on_store_runtime(new_stores(has_redis_cluster())))
+        .await
+        .clone()
 }
 
 /// Runs what belongs to stores on a runtime that outlives the tests: what it holds must not die with the runtime of the

@@ -105,12 +105,12 @@ impl House {
 
     /// Whether Redis refuses a session's tokens; none where Redis cannot be asked.
     pub(crate) async fn is_revoked(&self, session: SessionId) -> Option<bool> {
-        exists(&self.game.redis(), &keys::revoked(session)).await
+        exists(&self.game.redis(), [keys::revoked(session)]).await
     }
 
     /// Whether Redis says that its revocations are complete; none where Redis cannot be asked.
     pub(crate) async fn is_complete(&self) -> Option<bool> {
-        exists(&self.game.redis(), keys::REVOCATIONS_COMPLETE).await
+        exists(&self.game.redis(), (0..keys::SHARDS).map(keys::revocations_complete)).await
     }
 
     /// What a statement counts, of this game's rows alone.
@@ -128,11 +128,15 @@ impl House {
     }
 }
 
-async fn exists(redis: &Redis, key: &str) -> Option<bool> {
-    let key = redis.key(key);
-    let asked =
-        redis.ask(|mut connection| async move { redis::cmd("EXISTS").arg(key).query_async(&mut connection).await });
-    asked.await.ok()
+/// Whether all of these are there.
+async fn exists(redis: &Redis, keys: impl IntoIterator<Item = String>) -> Option<bool> {
+    let keys: Vec<_> = keys.into_iter().map(|key| redis.key(key)).collect();
+    let count = keys.len();
+    let found: usize = redis
+        .ask(|mut connection| async move { redis::cmd("EXISTS").arg(keys).query_async(&mut connection).await })
+        .await
+        .ok()?;
+    Some(found == count)
 }
 
 pub(crate) fn verify(token: &str, keys: &serde_json::Value, game: &GameId) -> jsonwebtoken::errors::Result<Claims> {

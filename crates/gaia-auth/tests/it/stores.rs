@@ -12,22 +12,6 @@ use gaia_testkit::eventually;
 use crate::house::{House, PASSWORD, as_guest, device, refresh, sign_in, sign_up};
 
 impl House {
-    async fn empty_redis(&self) {
-        let access = self.game.redis_owner().await;
-        let info = redis::IntoConnectionInfo::into_connection_info(redis::ConnectionAddr::Unix(
-            access.address.strip_prefix("unix:").expect("a Unix socket").into(),
-        ));
-        let login = redis::RedisConnectionInfo::default()
-            .set_username(&access.user)
-            .set_password(access.password.expose());
-        let client = redis::Client::open(info.expect("an address").set_redis_settings(login)).expect("a client");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("it answers");
-        redis::cmd("FLUSHALL")
-            .query_async::<()>(&mut connection)
-            .await
-            .expect("it answers");
-    }
-
     /// What readiness says is missing.
     async fn missing(&self) -> BTreeMap<String, String> {
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
@@ -71,7 +55,7 @@ async fn emptied_redis_gets_its_revocations_back() {
         house.is_complete().await.filter(|there| *there)
     })
     .await;
-    house.empty_redis().await;
+    house.game.empty_redis().await;
     // The gateway sees no marker and asks.
     assert!(!house.is_open(caller.session).await);
     eventually("the marker is there again", async || {
@@ -97,7 +81,7 @@ async fn a_session_that_ended_long_ago_is_not_written_again() {
     house
         .change("UPDATE auth.sessions SET ended_at = now() - interval '18 minutes' WHERE game_id = $1")
         .await;
-    house.empty_redis().await;
+    house.game.empty_redis().await;
     eventually("the marker is there again", async || {
         house.is_complete().await.filter(|there| *there)
     })

@@ -25,7 +25,7 @@ pub(super) const MONTH_SECONDS: u64 = 40 * 24 * 3_600;
 /// ARGV: id, reservation, its time in milliseconds, worst cost, persona, player, then the limits of the game's day and
 /// month, the persona's and the player's day (-1: none), then how long the counters of a day and a month stay.
 const RESERVE: &str = r"
-local epoch = redis.call('GET', KEYS[1])
+local epoch = marked(KEYS[1])
 if not epoch then return {'not whole', '', 0} end
 local worst, persona, player = tonumber(ARGV[4]), 'persona:' .. ARGV[5], 'player:' .. ARGV[6]
 local day = redis.call('HMGET', KEYS[4], 'all', persona, player, 'spent')
@@ -53,7 +53,7 @@ return {'reserved', epoch, 0}
 /// ARGV: id, the epoch in which it was set aside, worst cost, true cost, persona, player, 1 if the counters stay as long
 /// as they do. Answers what had been spent on the day and in the month before, and since.
 const SETTLE: &str = r"
-local epoch = redis.call('GET', KEYS[1])
+local epoch = marked(KEYS[1])
 if not epoch then return {'not whole', 0, 0, 0, 0} end
 if redis.call('HDEL', KEYS[2], ARGV[1]) == 0 then
     if epoch == ARGV[2] then return {'gone', 0, 0, 0, 0} end
@@ -87,6 +87,7 @@ pub(super) struct Counters {
     reserve: Script,
     settle: Script,
     expired: Script,
+    is_marked: Script,
 }
 
 /// The limits that hold for a call, in millionths of a dollar.
@@ -148,6 +149,7 @@ impl Counters {
             reserve: Script::new(RESERVE),
             settle: Script::new(SETTLE),
             expired: Script::new(EXPIRED),
+            is_marked: Script::new("return marked(KEYS[1]) and 1 or 0"),
         }
     }
 
@@ -233,10 +235,7 @@ impl Counters {
 
     /// Whether the marker is there.
     pub(super) async fn is_marked(&self) -> Result<bool, RedisLost> {
-        let key = self.epoch();
-        self.redis
-            .ask(|mut connection| async move { redis::cmd("EXISTS").arg(key).query_async(&mut connection).await })
-            .await
+        self.redis.run(&self.is_marked, &[self.epoch()], &[]).await
     }
 
     /// What is spent and what is set aside, on a day and in its month.

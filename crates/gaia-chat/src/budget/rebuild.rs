@@ -1,7 +1,8 @@
 //! Making the counters again from the ledger and from what is set aside.
 //!
 //! Who rebuilds holds a lock in Redis and takes the marker away first, so that nothing is set aside or settled meanwhile.
-//! The marker is set at the end only where the lock still stands: a Redis that was emptied on the way has lost it.
+//! The marker is set at the end only where the lock still stands: a Redis that was emptied on the way has lost it, and a
+//! replica that took over on the way does not count it.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -35,9 +36,11 @@ const AT_ONCE: usize = 500;
 static BEGIN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return {0, 0, {}} end
-local marked = redis.call('DEL', KEYS[1])
-return {1, marked, redis.call('HGETALL', KEYS[3])}
+if marked(KEYS[2]) then return {0, 0, {}} end
+redis.call('SET', KEYS[2], here(ARGV[1]), 'PX', ARGV[2])
+local was_marked = marked(KEYS[1]) and 1 or 0
+redis.call('DEL', KEYS[1])
+return {1, was_marked, redis.call('HGETALL', KEYS[3])}
 ",
     )
 });
@@ -46,8 +49,8 @@ return {1, marked, redis.call('HGETALL', KEYS[3])}
 static FINISH: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1])
+if redis.call('GET', KEYS[2]) ~= here(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[1], here(ARGV[1]))
 redis.call('DEL', KEYS[2])
 return 1
 ",

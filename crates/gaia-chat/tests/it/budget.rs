@@ -135,18 +135,6 @@ async fn number(chat: &Chat, query: &str) -> i64 {
         .get(0)
 }
 
-async fn empty_redis(chat: &Chat) {
-    let access = chat.game.redis_owner().await;
-    let address = redis::ConnectionAddr::Unix(access.address.strip_prefix("unix:").unwrap().into());
-    let login = redis::RedisConnectionInfo::default()
-        .set_username(&access.user)
-        .set_password(access.password.expose());
-    let info = redis::IntoConnectionInfo::into_connection_info(address).unwrap();
-    let client = redis::Client::open(info.set_redis_settings(login)).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await.unwrap();
-}
-
 async fn greet(chat: &Chat) -> Turn {
     let conversation = chat.conversation().await.id;
     chat.say(conversation, "hello").await
@@ -431,7 +419,7 @@ async fn each_warning_is_told_once_whatever_is_forgotten() {
             );
             told.push(warning);
         }
-        empty_redis(&chat).await;
+        chat.game.empty_redis().await;
         in_step(&chat).await;
     }
     assert!(told.is_sorted_by_key(|warning| warning.spent_micros));

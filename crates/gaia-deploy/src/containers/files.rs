@@ -9,7 +9,7 @@ use gaia_names::{GameId, InstanceId, Secret, Service, Store};
 use gaia_protocol::settings::{AuthGame, ChatGame, GatewayGame, InferenceAccess, Settings};
 use serde::Serialize;
 
-use super::parts::{BUNDLES, INFERENCE_PORT, OPS_PORT, Role, TOOLS};
+use super::parts::{BUNDLES, FILES, INFERENCE_PORT, OPS_PORT, Role, TOOLS, nodes};
 use crate::{
     Blueprint,
     record::Ports,
@@ -24,20 +24,13 @@ use crate::{
 /// The files of one part, by name.
 pub(crate) type Files = BTreeMap<String, Secret>;
 
-/// Where the stores of a cluster answer to its own services.
-pub(crate) fn addresses() -> Addresses {
-    Addresses {
-        postgres: Store::Postgres.to_string(),
-        redis: format!("{}:{}", Store::Redis, redis::PORT),
-        nats: format!("{}:{}", Store::Nats, nats::PORT),
-    }
-}
-
 /// What the files of a cluster's parts are made from.
 pub(crate) struct Source<'a> {
     pub(crate) blueprint: &'a Blueprint,
     pub(crate) secrets: &'a Secrets,
     pub(crate) ports: &'a Ports,
+    /// The host name of a node of a store that has several, by its number from 1.
+    pub(crate) host: fn(Store, u32) -> String,
 }
 
 impl Source<'_> {
@@ -54,17 +47,23 @@ impl Source<'_> {
                 ("pg_hba.conf", secret(HOST_BASED_ACCESS.to_owned())),
                 ("superuser-password", self.secrets.postgres_superuser.clone()),
             ]),
+            Role::Store(Store::Redis) if self.blueprint.is_clustered(Store::Redis) => named(vec![
+                ("redis.conf", secret(self.redis_node_config())),
+                ("users.acl", secret(redis::users(self.secrets, true))),
+                ("node-password", self.secrets.nodes.clone()),
+                ("start", secret(self.redis_start())),
+            ]),
             Role::Store(Store::Redis) => named(vec![
-                ("redis.conf", secret(redis_config())),
-                ("users.acl", secret(redis::users(self.secrets))),
+                ("redis.conf", secret(redis_config(192))),
+                ("users.acl", secret(redis::users(self.secrets, false))),
             ]),
             Role::Store(Store::Nats) => named(vec![
-                ("nats.conf", secret(nats_config())),
+                ("nats.conf", secret(self.nats_config())),
                 ("accounts.conf", secret(nats::accounts(self.secrets))),
             ]),
             Role::Setup => {
                 let settings = SetUp {
-                    addresses: addresses(),
+                    addresses: self.addresses(),
                     secrets: self.secrets.clone(),
                 };
                 named(vec![("settings.json", json(&settings)?)])
@@ -89,10 +88,76 @@ impl Source<'_> {
             .collect()
     }
 
+    /// Where the stores of a cluster answer to its own services.
+    fn addresses(&self) -> Addresses {
+        let of = |store, port| {
+            let hosts = self.hosts(store);
+            let addresses = hosts.iter().map(|host| format!("{host}:{port}"));
+            addresses.collect::<Vec<_>>().join(",")
+        };
+        Addresses {
+            postgres: Store::Postgres.to_string(),
+            redis: of(Store::Redis, redis::PORT),
+            nats: of(Store::Nats, nats::PORT),
+        }
+    }
+
+    fn hosts(&self, store: Store) -> Vec<String> {
+        match nodes(self.blueprint, store) {
+            1 => vec![store.to_string()],
+            several => (1..=several).map(|number| (self.host)(store, number)).collect(),
+        }
+    }
+
+    fn redis_node_config(&self) -> String {
+        // As much again may be needed for a moment, when a node copies what it holds for one that follows it.
+        let bytes = self.blueprint.needs.stores[&Store::Redis].resources.memory_bytes / 2;
+        let (config, as_node) = (redis_config(bytes >> 20), redis::node_config(self.secrets));
+        format!("{config}{as_node}cluster-preferred-endpoint-type hostname\n")
+    }
+
+    /// Starts a node of Redis. Names stay and addresses do not: as long as a node does not reach all others, it meets
+    /// them again where their names lead. The password goes in by standard input, where no list of processes shows it.
+    fn redis_start(&self) -> String {
+        let hosts = self.hosts(Store::Redis);
+        let (user, port) = (redis::NODE_USER, redis::PORT);
+        format!(
+            "peers='{all}'\n\
+             for peer in $peers; do [ \"${{peer%%.*}}\" = \"$(hostname)\" ] && name=$peer; done\n\
+             ask() {{ {{ echo \"AUTH {user} $(cat {FILES}/node-password)\"; cat; }} | redis-cli 2>/dev/null; }}\n\
+             meet() {{\n\
+             \x20 for peer in $peers; do\n\
+             \x20   [ \"$peer\" = \"$name\" ] && continue\n\
+             \x20   address=$(getent hosts \"$peer\" | head -n 1 | cut -d ' ' -f 1)\n\
+             \x20   [ -n \"$address\" ] && echo \"CLUSTER MEET $address {port}\"\n\
+             \x20 done\n\
+             }}\n\
+             while sleep 2; do\n\
+             \x20 reached=$(echo 'CLUSTER NODES' | ask | grep -c ' connected')\n\
+             \x20 [ \"$reached\" -ge {count} ] || meet | ask >/dev/null\n\
+             done &\n\
+             exec redis-server {FILES}/redis.conf --cluster-announce-hostname \"$name\"\n",
+            all = hosts.join(" "),
+            count = hosts.len(),
+        )
+    }
+
+    fn nats_config(&self) -> String {
+        let routes = match self.blueprint.is_clustered(Store::Nats) {
+            true => nats::routes(self.secrets, &self.hosts(Store::Nats)),
+            false => String::new(),
+        };
+        format!(
+            "listen: \"0.0.0.0:{}\"\nhttp: \"127.0.0.1:8222\"\n{}{routes}logtime: true\ninclude accounts.conf\n",
+            nats::PORT,
+            nats::limits()
+        )
+    }
+
     fn settings<G: Serialize>(&self, game: impl Fn(&GameId, GameAccess) -> Option<G>) -> Option<Secret> {
         let games = self.blueprint.games.keys();
         let games: Option<Vec<G>> = games
-            .map(|id| game(id, addresses().of_game(self.secrets, id)?))
+            .map(|id| game(id, self.addresses().of_game(self.secrets, id)?))
             .collect();
         // Which process it is, each finds by itself: several read the same file.
         let mut settings = serde_json::to_value(Settings {
@@ -168,20 +233,13 @@ fn postgres_config() -> String {
     )
 }
 
-fn redis_config() -> String {
+/// With the most that it may hold, in MiB.
+fn redis_config(most: u64) -> String {
     format!(
-        "port {}\nbind * -::*\ndir /data\naclfile /etc/gaia/users.acl\nsave \"\"\nappendonly no\nmaxmemory 192mb\n\
+        "port {}\nbind * -::*\ndir /data\naclfile /etc/gaia/users.acl\nsave \"\"\nappendonly no\nmaxmemory {most}mb\n\
          maxmemory-policy noeviction\nmaxclients 4000\ndaemonize no\nprotected-mode no\ntimeout 0\ntcp-keepalive 60\n\
          loglevel notice\n",
         redis::PORT
-    )
-}
-
-fn nats_config() -> String {
-    format!(
-        "listen: \"0.0.0.0:{}\"\nhttp: \"127.0.0.1:8222\"\n{}logtime: true\ninclude accounts.conf\n",
-        nats::PORT,
-        nats::limits()
     )
 }
 

@@ -7,7 +7,10 @@ use gaia_spec::Resources;
 use serde::Serialize;
 
 use super::images;
-use crate::{Blueprint, stores::postgres};
+use crate::{
+    Blueprint,
+    stores::{nats, postgres, redis},
+};
 
 /// Where a part finds its files.
 pub(crate) const FILES: &str = "/etc/gaia";
@@ -79,6 +82,9 @@ pub(crate) struct Part {
     pub(crate) scratch: Vec<&'static str>,
     /// Where others of the cluster reach it.
     pub(crate) ports: BTreeMap<&'static str, u16>,
+    /// Where its own replicas reach it, besides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) own_ports: Vec<u16>,
     pub(crate) user: u32,
     pub(crate) replicas: u32,
     pub(crate) resources: Resources,
@@ -127,8 +133,28 @@ pub(crate) fn all(blueprint: &Blueprint) -> Vec<Part> {
     parts
 }
 
+/// How many containers a store has. In Redis' cluster mode one follows each that has keys, so that one may be lost.
+pub(crate) fn nodes(blueprint: &Blueprint, store: Store) -> u32 {
+    let count = blueprint.needs.stores[&store].replicas.count;
+    match store {
+        _ if !blueprint.is_clustered(store) => 1,
+        Store::Redis => 2 * count,
+        Store::Postgres | Store::Nats => count,
+    }
+}
+
+/// Where the nodes of a store speak to each other.
+fn own_ports(blueprint: &Blueprint, store: Store) -> Vec<u16> {
+    match store {
+        _ if !blueprint.is_clustered(store) => Vec::new(),
+        Store::Redis => vec![redis::BUS_PORT],
+        Store::Nats => vec![nats::ROUTES_PORT],
+        Store::Postgres => Vec::new(),
+    }
+}
+
 fn store(blueprint: &Blueprint, store: Store) -> Part {
-    let sizing = blueprint.needs.stores[&store];
+    let (sizing, has_nodes) = (blueprint.needs.stores[&store], blueprint.is_clustered(store));
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let shell = |text: &str| vec!["sh".to_owned(), "-c".to_owned(), text.to_owned()];
     let blank = Part {
@@ -139,8 +165,9 @@ fn store(blueprint: &Blueprint, store: Store) -> Part {
         data: None,
         scratch: vec!["/tmp"],
         ports: BTreeMap::new(),
+        own_ports: own_ports(blueprint, store),
         user: STORE_USER,
-        replicas: 1,
+        replicas: nodes(blueprint, store),
         resources: sizing.resources,
         check: Check::Ends,
         grace_seconds: 10,
@@ -165,16 +192,24 @@ fn store(blueprint: &Blueprint, store: Store) -> Part {
             ..blank
         },
         Store::Redis => Part {
-            command: words("redis-server /etc/gaia/redis.conf"),
-            scratch: vec!["/tmp", "/data"],
-            ports: [("redis", crate::stores::redis::PORT)].into(),
+            command: words(match has_nodes {
+                true => "sh /etc/gaia/start",
+                false => "redis-server /etc/gaia/redis.conf",
+            }),
+            // Of what it holds nothing; only who a node is and whom it knows, so that it is the same when it is back.
+            data: has_nodes.then_some(Data {
+                path: "/data",
+                bytes: 1 << 30,
+            }),
+            scratch: ["/tmp", "/data"][..if has_nodes { 1 } else { 2 }].to_vec(),
+            ports: [("redis", redis::PORT)].into(),
             // Without a password it only says that it wants one, which is a sign of life.
             check: Check::Command(shell("redis-cli ping 2>&1 | grep -q -e PONG -e NOAUTH")),
             ..blank
         },
         Store::Nats => Part {
             command: words("nats-server --config /etc/gaia/nats.conf"),
-            ports: [("nats", crate::stores::nats::PORT)].into(),
+            ports: [("nats", nats::PORT)].into(),
             check: Check::Command(words(&format!(
                 "wget -q -O /dev/null http://127.0.0.1:{NATS_MONITOR}/healthz"
             ))),
@@ -215,6 +250,7 @@ fn ours(blueprint: &Blueprint, role: Role, resources: Resources) -> Part {
         data: None,
         scratch: vec!["/tmp"],
         ports: BTreeMap::new(),
+        own_ports: Vec::new(),
         user: GAIA_USER,
         replicas: 1,
         resources,

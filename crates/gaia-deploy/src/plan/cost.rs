@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use chrono::NaiveDate;
-use gaia_names::{Service, Target};
+use gaia_names::Target;
 use gaia_protocol::money::MILLION;
 use gaia_spec::{PriceBook, UnitPrices};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use crate::{
     Blueprint, Observed,
     blueprint::instance_name,
     containers::parts::{self, Part, Role},
+    targets::compose::render::node,
 };
 
 /// The hours of a month, as those who ask for money count them: a twelfth of a year.
@@ -96,16 +97,18 @@ fn by_step(blueprint: &Blueprint, units: &UnitPrices, running: Running) -> BTree
             (Running::EachService(count), Role::Service(_)) => count,
             _ => part.replicas,
         };
-        let volumes = part.data.as_ref().map_or(0, |data| {
-            u128::from(data.bytes) * u128::from(units.volume_gib_month) * u128::from(part.replicas)
+        let volume = part.data.as_ref().map_or(0, |data| {
+            (u128::from(data.bytes) * u128::from(units.volume_gib_month)) >> 30
         });
-        add(&mut all, first_step(blueprint.target, &part), volumes >> 30);
+        for number in 1..=part.replicas {
+            add(&mut all, step_of(blueprint.target, &part, number), volume);
+        }
         for number in 1..=count {
-            let step = match (blueprint.target, part.role) {
-                (Target::Local | Target::Compose, Role::Service(service)) => instance_step(service, number),
-                _ => first_step(blueprint.target, &part),
-            };
-            add(&mut all, step, running_cost(&part, units));
+            add(
+                &mut all,
+                step_of(blueprint.target, &part, number),
+                running_cost(&part, units),
+            );
         }
     }
     all
@@ -123,18 +126,16 @@ fn add(all: &mut BTreeMap<StepId, u64>, step: StepId, micros: u128) {
     *sum = sum.saturating_add(u64::try_from(micros).unwrap_or(u64::MAX));
 }
 
-fn first_step(target: Target, part: &Part) -> StepId {
+/// The step that makes one of a part, counted from 1.
+fn step_of(target: Target, part: &Part, number: u32) -> StepId {
     match (target, part.role) {
         (Target::Kubernetes, Role::Store(store)) => StepId(format!("statefulset:{store}")),
         (Target::Kubernetes, role) => StepId(format!("deployment:{}", role.name())),
-        (_, Role::Store(store)) => store_step(store),
+        (_, Role::Store(store)) if part.replicas > 1 => store_step(&node(store, number)),
+        (_, Role::Store(store)) => store_step(store.as_str()),
         (_, Role::Setup | Role::Inference) => part_step(part.role.name()),
-        (_, Role::Service(service)) => instance_step(service, 1),
+        (_, Role::Service(service)) => service_step(&instance_name(service, u16::try_from(number).unwrap_or(u16::MAX))),
     }
-}
-
-fn instance_step(service: Service, number: u32) -> StepId {
-    service_step(&instance_name(service, u16::try_from(number).unwrap_or(u16::MAX)))
 }
 
 fn signed(micros: u64) -> i64 {

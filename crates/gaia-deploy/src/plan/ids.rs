@@ -45,8 +45,9 @@ pub(crate) const PROOF: &str = "proof";
 /// The stores in the order in which they start.
 pub(crate) const STORES: [Store; 3] = [Store::Postgres, Store::Redis, Store::Nats];
 
-pub(crate) fn store_step(store: Store) -> StepId {
-    StepId(format!("store:{store}"))
+/// The step of a store, or of one of its nodes.
+pub(crate) fn store_step(instance: &str) -> StepId {
+    StepId(format!("store:{instance}"))
 }
 
 /// The step of a part that is no store and no service.

@@ -155,6 +155,12 @@ impl Sight<'_> {
                 None if secrets.games.len() != self.blueprint.games.len() => {
                     Some(step(SECRETS, Action::Change, "a game that is gone has some", None))
                 }
+                None if !secrets.has_nodes(self.blueprint) => Some(step(
+                    SECRETS,
+                    Action::Change,
+                    "the nodes of its stores have none yet",
+                    None,
+                )),
                 None => self
                     .is_interrupted(SECRETS)
                     .then(|| step(SECRETS, Action::Change, INTERRUPTED, None)),
@@ -217,7 +223,7 @@ impl Sight<'_> {
     }
 
     pub(crate) fn store(&self, store: Store) -> Option<Step> {
-        let id = store_step(store);
+        let id = store_step(store.as_str());
         let down = store_down(store);
         if !self.has(&id.0) {
             return Some(step(&id.0, Action::Create, NONE_YET, None));

@@ -113,7 +113,7 @@ fn made(blueprint: &Blueprint) -> BTreeMap<StepId, Resource> {
     }
     Store::ALL
         .iter()
-        .for_each(|store| make(ids::store_step(*store), String::new()));
+        .for_each(|store| make(ids::store_step(store.as_str()), String::new()));
     games().for_each(|game| make(ids::bundle_step(game), ids::bundle_digest(blueprint, game)));
     blueprint
         .instances()

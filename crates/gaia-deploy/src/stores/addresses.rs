@@ -27,9 +27,9 @@ pub struct GameAccess {
 pub(crate) struct Addresses {
     /// A host name, or the absolute path of the folder that holds the Unix socket.
     pub(crate) postgres: String,
-    /// `unix:/path/to/socket` or `host:port`.
+    /// `unix:/path/to/socket` or `host:port`; several with commas between are a Redis in cluster mode.
     pub(crate) redis: String,
-    /// `host:port`.
+    /// `host:port`; several with commas between are the servers of one NATS cluster.
     pub(crate) nats: String,
 }
 

@@ -18,6 +18,10 @@ use crate::{DeployError, blueprint::digest_bytes, secrets::Secrets};
 
 /// Where it listens for clients.
 pub(crate) const PORT: u16 = 4222;
+/// Where the servers of a cluster speak to each other.
+pub(crate) const ROUTES_PORT: u16 = 6222;
+/// The user as whom they do.
+const NODE_USER: &str = "gaia_node";
 /// The largest message, in bytes: the largest bundle that the gateway takes (8 MiB), as it is written on its way to chat.
 /// NATS itself goes up to 64 MiB and advises to stay near 8.
 const LARGEST_MESSAGE: u32 = 9 << 20;
@@ -29,6 +33,20 @@ pub(crate) fn limits() -> String {
     format!(
         "max_payload: {LARGEST_MESSAGE}\nmax_connections: 1024\nmax_subscriptions: 100000\n\
          max_pending: {MOST_WAITING}\nwrite_deadline: \"5s\"\nmax_control_line: 4096\nping_interval: \"20s\"\n"
+    )
+}
+
+/// What makes a server one of several, as lines of its configuration. It may find itself among the others.
+pub(crate) fn routes(secrets: &Secrets, others: &[String]) -> String {
+    let password = secrets.nodes.expose();
+    let routes = others
+        .iter()
+        .map(|host| format!("\"nats-route://{NODE_USER}:{password}@{host}:{ROUTES_PORT}\""));
+    format!(
+        // Clients know all servers by names that stay; addresses do not.
+        "cluster: {{\n  name: \"gaia\"\n  listen: \"0.0.0.0:{ROUTES_PORT}\"\n  no_advertise: true\n  \
+         authorization: {{ user: \"{NODE_USER}\", password: \"{password}\", timeout: 2 }}\n  routes: [{}]\n}}\n",
+        routes.collect::<Vec<_>>().join(", ")
     )
 }
 
@@ -45,8 +63,15 @@ pub(crate) fn accounts_digest<'a>(games: impl Iterator<Item = &'a GameId>) -> St
     digest_bytes(rights.join("\n").as_bytes())
 }
 
-/// Asks whether it answers: it speaks first.
-pub(crate) async fn greet(address: &str) -> Result<(), DeployError> {
+/// Asks whether it answers, each server of a cluster: it speaks first.
+pub(crate) async fn greet(addresses: &str) -> Result<(), DeployError> {
+    for address in addresses.split(',') {
+        greet_one(address).await?;
+    }
+    Ok(())
+}
+
+async fn greet_one(address: &str) -> Result<(), DeployError> {
     let asked = timeout(Duration::from_secs(2), async {
         let mut stream = TcpStream::connect(address).await?;
         let mut greeting = [0u8; 5];
@@ -62,19 +87,21 @@ pub(crate) async fn greet(address: &str) -> Result<(), DeployError> {
 }
 
 /// Waits until every user may log in: a reload is done when the server says so to who asks, not when it is signalled.
-pub(crate) async fn wait_for_accounts(address: &str, secrets: &Secrets) -> Result<(), DeployError> {
+pub(crate) async fn wait_for_accounts(addresses: &str, secrets: &Secrets) -> Result<(), DeployError> {
     let until = Instant::now() + Duration::from_secs(10);
     let users: Vec<_> = secrets
         .games
         .iter()
         .flat_map(|(game, own)| own.nats.iter().map(move |(s, word)| (format!("{game}/{s}"), word)))
         .collect();
-    for (user, password) in users {
-        while let Err(fault) = log_in(address, &user, password).await {
-            if Instant::now() > until {
-                return Err(silent(&fault.to_string()));
+    for address in addresses.split(',') {
+        for (user, password) in &users {
+            while let Err(fault) = log_in(address, user, password).await {
+                if Instant::now() > until {
+                    return Err(silent(&fault.to_string()));
+                }
+                sleep(Duration::from_millis(10)).await;
             }
-            sleep(Duration::from_millis(10)).await;
         }
     }
     Ok(())

@@ -1,4 +1,6 @@
-//! Whom Redis (or Valkey) knows: one user per game, on its own keys alone.
+//! Whom Redis (or Valkey) knows: one user per game, on its own keys alone. In cluster mode each node knows the same users.
+
+mod cluster;
 
 use std::time::Duration;
 
@@ -10,12 +12,17 @@ use redis::{
 };
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::cluster::{form, place_of};
 use crate::{DeployError, blueprint::digest_bytes, secrets::Secrets};
 
 /// Where it listens.
 pub(crate) const PORT: u16 = 6379;
+/// Where the nodes of a cluster speak to each other.
+pub(crate) const BUS_PORT: u16 = 16_379;
 /// The user that makes the others.
 pub(crate) const APPLY_USER: &str = "gaia_apply";
+/// The user as whom the nodes of a cluster follow each other.
+pub(crate) const NODE_USER: &str = "gaia_node";
 
 /// What a game may do with its own keys. Nothing here works on keys that it does not name, so the key pattern holds;
 /// Redis checks what a script does against the same rules.
@@ -27,32 +34,51 @@ const GAME_RULES: &str = "-@all +get +set +setex +getdel +getex +del +unlink +ex
      +time +multi +exec +discard +watch +unwatch +hello +auth +reset +quit \
      +client|setname +client|id";
 
+/// What a game may do besides in cluster mode: ask where its keys are, and in a script which node it is on.
+const CLUSTER_RULES: &str = "+cluster|slots +cluster|myid +asking";
+/// What the nodes of a cluster may do with each other: copy, and find each other again.
+const NODE_RULES: &str = "-@all +psync +replconf +ping +cluster|nodes +cluster|meet";
+
 /// The digest of who its users are, secrets apart.
 pub(crate) fn users_digest<'a>(games: impl Iterator<Item = &'a GameId>) -> String {
     let games: Vec<&str> = games.map(GameId::as_str).collect();
     digest_bytes(format!("{GAME_RULES} {}", games.join(" ")).as_bytes())
 }
 
-pub(crate) fn users(secrets: &Secrets) -> String {
+/// Whether an address is that of several nodes in cluster mode.
+pub(crate) fn is_cluster(address: &str) -> bool {
+    address.contains(',')
+}
+
+pub(crate) fn users(secrets: &Secrets, is_cluster: bool) -> String {
     let mut text = format!(
         "user default off resetkeys resetchannels -@all\nuser {APPLY_USER} on {} ~* &* +@all\n",
         hashed(&secrets.redis_apply)
     );
+    if is_cluster {
+        text.push_str(&format!(
+            "user {NODE_USER} on {} {NODE_RULES}\n",
+            hashed(&secrets.nodes)
+        ));
+    }
     for (game, own) in &secrets.games {
-        text.push_str(&format!("user {game} {}\n", rules(game, &own.redis).join(" ")));
+        let rules = rules(game, &own.redis, is_cluster).join(" ");
+        text.push_str(&format!("user {game} {rules}\n"));
     }
     text
 }
 
-fn rules(game: &GameId, password: &Secret) -> Vec<String> {
+fn rules(game: &GameId, password: &Secret, is_cluster: bool) -> Vec<String> {
     let own = [
         "on".to_owned(),
         hashed(password),
         format!("~game:{game}:*"),
         format!("&game:{game}:*"),
     ];
+    let more = if is_cluster { CLUSTER_RULES } else { "" };
     own.into_iter()
         .chain(GAME_RULES.split_whitespace().map(str::to_owned))
+        .chain(more.split_whitespace().map(str::to_owned))
         .collect()
 }
 
@@ -64,32 +90,90 @@ fn hashed(password: &Secret) -> String {
         .fold(String::from("#"), |text, byte| text + &format!("{byte:02x}"))
 }
 
+/// One line of the configuration each for what makes a server a node of a cluster. Its users must know [`NODE_USER`].
+pub(crate) fn node_config(secrets: &Secrets) -> String {
+    format!(
+        "cluster-enabled yes\ncluster-config-file nodes.conf\ncluster-node-timeout 2000\n\
+         cluster-require-full-coverage no\ncluster-replica-validity-factor 0\nrepl-diskless-sync yes\n\
+         repl-diskless-sync-delay 0\nmasteruser {NODE_USER}\nmasterauth {}\n",
+        secrets.nodes.expose()
+    )
+}
+
+/// Each node of its address by itself.
+fn nodes(owner: &RedisAccess) -> impl Iterator<Item = RedisAccess> + '_ {
+    owner.address.split(',').map(|address| RedisAccess {
+        address: address.to_owned(),
+        ..owner.clone()
+    })
+}
+
 /// Asks whether it answers.
 pub(crate) async fn ping(owner: &RedisAccess) -> Result<(), DeployError> {
-    let mut connection = connect(owner).await?;
-    redis::cmd("PING")
-        .query_async::<()>(&mut connection)
-        .await
-        .map_err(DeployError::redis("ask for a sign of life"))
+    for node in nodes(owner) {
+        let mut connection = connect(&node).await?;
+        redis::cmd("PING")
+            .query_async::<()>(&mut connection)
+            .await
+            .map_err(DeployError::redis("ask for a sign of life"))?;
+    }
+    Ok(())
+}
+
+/// Forgets all that it holds, as a Redis does that is started again.
+pub(crate) async fn empty(owner: &RedisAccess) -> Result<(), DeployError> {
+    for node in nodes(owner) {
+        let mut connection = connect(&node).await?;
+        let role: Vec<redis::Value> = redis::cmd("ROLE")
+            .query_async(&mut connection)
+            .await
+            .map_err(DeployError::redis("ask for its role"))?;
+        // What follows another is emptied by it.
+        if role.first() == Some(&redis::Value::BulkString(b"master".to_vec())) {
+            redis::cmd("FLUSHALL")
+                .query_async::<()>(&mut connection)
+                .await
+                .map_err(DeployError::redis("empty it"))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes its users those of the games, without disturbing who is connected, and has it keep them in its file.
 pub(crate) async fn apply_users(owner: &RedisAccess, secrets: &Secrets) -> Result<(), DeployError> {
-    let mut connection = set_users(owner, secrets).await?;
-    let mut save = redis::cmd("ACL");
-    save.arg("SAVE")
-        .query_async::<()>(&mut connection)
-        .await
-        .map_err(DeployError::redis("keep its users"))
+    for mut connection in set_users(owner, secrets).await? {
+        let mut save = redis::cmd("ACL");
+        save.arg("SAVE")
+            .query_async::<()>(&mut connection)
+            .await
+            .map_err(DeployError::redis("keep its users"))?;
+    }
+    Ok(())
 }
 
 /// As [`apply_users`], for a Redis that reads them from a file which it may not write.
-pub(crate) async fn set_users(owner: &RedisAccess, secrets: &Secrets) -> Result<MultiplexedConnection, DeployError> {
-    let mut connection = connect(owner).await?;
+pub(crate) async fn set_users(
+    owner: &RedisAccess,
+    secrets: &Secrets,
+) -> Result<Vec<MultiplexedConnection>, DeployError> {
+    let mut connections = Vec::new();
+    for node in nodes(owner) {
+        let mut connection = connect(&node).await?;
+        set_users_of(&mut connection, secrets, is_cluster(&owner.address)).await?;
+        connections.push(connection);
+    }
+    Ok(connections)
+}
+
+async fn set_users_of(
+    connection: &mut MultiplexedConnection,
+    secrets: &Secrets,
+    is_cluster: bool,
+) -> Result<(), DeployError> {
     let mut acl = redis::cmd("ACL");
     let known: Vec<String> = acl
         .arg("USERS")
-        .query_async(&mut connection)
+        .query_async(connection)
         .await
         .map_err(DeployError::redis("list users"))?;
     for (game, own) in &secrets.games {
@@ -97,22 +181,23 @@ pub(crate) async fn set_users(owner: &RedisAccess, secrets: &Secrets) -> Result<
         set.arg("SETUSER")
             .arg(game.as_str())
             .arg("reset")
-            .arg(rules(game, &own.redis));
-        set.query_async::<()>(&mut connection)
+            .arg(rules(game, &own.redis, is_cluster));
+        set.query_async::<()>(connection)
             .await
             .map_err(DeployError::redis("set a user"))?;
     }
-    let is_ours =
-        |name: &str| name == "default" || name == APPLY_USER || secrets.games.keys().any(|game| game.as_str() == name);
+    let is_ours = |name: &str| {
+        ["default", APPLY_USER, NODE_USER].contains(&name) || secrets.games.keys().any(|game| game.as_str() == name)
+    };
     for name in known.iter().filter(|name| !is_ours(name)) {
         let mut remove = redis::cmd("ACL");
         remove.arg("DELUSER").arg(name);
         remove
-            .query_async::<()>(&mut connection)
+            .query_async::<()>(connection)
             .await
             .map_err(DeployError::redis("remove a user"))?;
     }
-    Ok(connection)
+    Ok(())
 }
 
 async fn connect(access: &RedisAccess) -> Result<MultiplexedConnection, DeployError> {

@@ -40,6 +40,10 @@ pub async fn set_up(settings: &Path) -> Result<(), DeployError> {
     migrations::migrate(&addresses.owner(&secrets)).await?;
     let owner = addresses.redis_owner(&secrets);
     until("redis", async || redis::ping(&owner).await).await?;
+    if redis::is_cluster(&owner.address) {
+        tracing::info!("the nodes of Redis become a cluster");
+        redis::form(&owner).await?;
+    }
     tracing::info!("users are made in Redis");
     redis::set_users(&owner, &secrets).await?;
     until("nats", async || nats::greet(&addresses.nats).await).await?;

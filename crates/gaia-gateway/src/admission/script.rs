@@ -3,7 +3,7 @@
 use std::{fmt::Display, net::IpAddr, time::Duration};
 
 use gaia_names::SessionId;
-use gaia_protocol::keys;
+use gaia_protocol::keys::{revocations_complete, revoked, shard};
 use gaia_service::{
     Redis,
     redis::{self, RedisLost},
@@ -18,9 +18,8 @@ use crate::rate::Rate;
 const TEXT: &str = r"
 local verdict = 0
 if #KEYS == 3 then
-    local session = redis.call('MGET', KEYS[2], KEYS[3])
-    if session[1] then return {1, 0} end
-    if not session[2] then verdict = 2 end
+    if redis.call('EXISTS', KEYS[2]) == 1 then return {1, 0} end
+    if not marked(KEYS[3]) then verdict = 2 end
 end
 local interval, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2])
 if interval == 0 then return {verdict, 0} end
@@ -64,13 +63,29 @@ impl Script {
         session: SessionId,
         rate: Option<(Counted, &Rate)>,
     ) -> Result<Verdict, RedisLost> {
-        let rate_key = match rate {
-            Some((Counted::Player(player), _)) => self.key(format_args!("rate:player:{player}")),
-            Some((Counted::Key(key), _)) => self.key(format_args!("rate:key:{key}")),
-            None => self.key("rate:none"),
+        let shard = shard(session);
+        let session_keys = [self.key(revoked(session)), self.key(revocations_complete(shard))];
+        let no_rate = || self.key(format_args!("{{{shard}}}:rate:none"));
+        let Some((counted, rate)) = rate else {
+            return self.run(no_rate(), &session_keys, None).await;
         };
-        let session_keys = [self.key(keys::revoked(session)), self.key(keys::REVOCATIONS_COMPLETE)];
-        self.run(rate_key, &session_keys, rate.map(|(_, rate)| rate)).await
+        let rate_key = match counted {
+            Counted::Player(player) => self.key(format_args!("rate:player:{player}")),
+            Counted::Key(key) => self.key(format_args!("rate:key:{key}")),
+        };
+        if !self.redis.is_cluster() {
+            return self.run(rate_key, &session_keys, Some(rate)).await;
+        }
+        // A player has several sessions and one rate, so these are on different nodes.
+        let (session, rate) = tokio::try_join!(
+            self.run(no_rate(), &session_keys, None),
+            self.run(rate_key, &[], Some(rate))
+        )?;
+        Ok(match (session, rate) {
+            (Verdict::Ended, _) => Verdict::Ended,
+            (Verdict::Unknown(_), Verdict::Admitted(ahead)) => Verdict::Unknown(ahead),
+            (_, rate) => rate,
+        })
     }
 
     /// Counts an attempt of an address.

@@ -19,6 +19,7 @@ mod openai_history;
 mod openai_sdks;
 mod plans;
 mod raw;
+mod redis_cluster;
 mod refusals;
 mod sockets;
 mod streams;

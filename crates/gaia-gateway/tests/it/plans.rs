@@ -163,8 +163,7 @@ async fn everything_a_player_does(cluster: &TestCluster) {
             drop(player.get("/v1/conversations?limit=2").await.ok());
             drop(player.get(&path).await.ok());
         }
-        let mut redis = redis(cluster).await;
-        redis::cmd("FLUSHALL").query_async::<()>(&mut redis).await.unwrap();
+        cluster.game.empty_redis().await;
         drop(player.say(&conversation, "Good evening").await.ok());
         let email = format!("{}@example.org", id());
         let credentials = json!({ "email": email, "password": "lantern oil and beech" });
@@ -246,21 +245,6 @@ fn judge(statement: &str, plan: &[String], read: &mut BTreeSet<String>) {
             assert!(wasted.parse::<u64>().unwrap() <= MOST_WASTED, "{}", whole());
         }
     }
-}
-
-async fn redis(cluster: &TestCluster) -> redis::aio::MultiplexedConnection {
-    let access = cluster.game.redis_owner().await;
-    let socket = access.address.strip_prefix("unix:").unwrap().to_owned();
-    let url = format!(
-        "redis+unix://{socket}?user={}&pass={}",
-        access.user,
-        access.password.expose()
-    );
-    redis::Client::open(url)
-        .unwrap()
-        .get_multiplexed_async_connection()
-        .await
-        .unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has no tasks to wait for")]

@@ -4,6 +4,7 @@ mod apart;
 mod data;
 mod hours;
 mod losses;
+mod nodes;
 mod objects;
 
 use std::{

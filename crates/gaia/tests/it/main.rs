@@ -17,6 +17,7 @@ mod keys;
 mod kills;
 mod kubernetes;
 mod mcp;
+mod nodes;
 mod play;
 mod reference;
 mod scale;

@@ -1,14 +1,17 @@
 //! Processes and stores that are lost while money is set aside.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use futures::future::join_all;
 use gaia_chat::BudgetOptions;
 use gaia_names::{Store, TurnId};
 use gaia_protocol::costs::By;
-use gaia_testkit::{Ending, Script, TestGame, eventually};
+use gaia_testkit::{Ending, Script, TestGame, eventually, eventually_within};
 
-use super::{FOR_ONE, ONE_CALL, PLENTY, costs, counted, empty_redis, greet, in_step, number, with_options};
+use super::{FOR_ONE, ONE_CALL, PLENTY, costs, counted, greet, in_step, number, with_options};
 use crate::chat::{Chat, REPLY, Stream, route_of};
 
 /// How long a lost call is waited for in these tests, in seconds.
@@ -107,13 +110,58 @@ async fn a_redis_that_is_emptied_under_running_calls_loses_and_doubles_nothing()
         stream.accepted().await;
         stream.next().await.unwrap();
     }
-    empty_redis(&chat).await;
+    chat.game.empty_redis().await;
     let turns = join_all(streams.into_iter().map(Stream::rest)).await;
     assert!(turns.iter().all(|told| route_of(&told.final_turn()) == "scripted"));
     assert_eq!(in_step(&chat).await, 17 * ONE_CALL);
     assert_eq!(
         number(&chat, "SELECT count(*) FROM chat.usage WHERE game_id = $1").await,
         17
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_takes_over_lets_nobody_spend_more_than_there_is() {
+    let limit = 40 * ONE_CALL + FOR_ONE;
+    let game = TestGame::start_alone_with_redis_cluster().await;
+    let chat = with_options(game, BudgetOptions::default(), |bundle| {
+        bundle.budget.per_day = Some(limit);
+    })
+    .await;
+    counted(&chat).await;
+    let turns = AtomicUsize::new(0);
+    // More than there is room for, before, while and after a node is lost.
+    let players = join_all((0..4).map(async |_| {
+        let conversation = chat.conversation().await.id;
+        while chat.llm.calls() < 40 {
+            chat.say(conversation, "hello").await;
+            turns.fetch_add(1, Ordering::Relaxed);
+        }
+    }));
+    let loss = async {
+        eventually("some was spent", async || {
+            (turns.load(Ordering::Relaxed) >= 8).then_some(())
+        })
+        .await;
+        let budget = format!("{{{}}}:budget:epoch", chat.game.id);
+        chat.game.kill_redis_node_of(budget).await;
+    };
+    tokio::join!(players, loss);
+    let limit_of_time = Duration::from_secs(60);
+    eventually_within(limit_of_time, "there is nothing left for another call", async || {
+        if route_of(&greet(&chat).await) == "barks" {
+            in_step(&chat).await;
+            return (route_of(&greet(&chat).await) == "barks").then_some(());
+        }
+        None
+    })
+    .await;
+    let spent = in_step(&chat).await;
+    assert!(spent <= limit, "{spent} of {limit}");
+    assert_eq!(spent, chat.llm.calls() as u64 * ONE_CALL);
+    assert!(
+        turns.load(Ordering::Relaxed) > chat.llm.calls(),
+        "none went on without a paid route"
     );
 }
 
@@ -128,7 +176,7 @@ async fn an_emptied_redis_does_not_forget_what_was_spent() {
     assert_eq!(route_of(&greet(&chat).await), "scripted");
     in_step(&chat).await;
     for _ in 0..5 {
-        empty_redis(&chat).await;
+        chat.game.empty_redis().await;
         assert_eq!(route_of(&greet(&chat).await), "barks");
     }
     assert_eq!((chat.llm.calls(), in_step(&chat).await), (1, 20 + 19_000));

@@ -7,12 +7,13 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Blueprint, DeployError,
+    Blueprint, DeployError, StepId,
     blueprint::{digest, instance_name},
     containers::{
         files::{Files, Source},
         parts::{self, BUNDLES, Check, FILES, Part, Role},
     },
+    plan::ids::{part_step, service_step, store_step},
     record::Ports,
     secrets::Secrets,
 };
@@ -83,6 +84,7 @@ pub(crate) fn render(input: &Input<'_>) -> Option<Project> {
         blueprint,
         secrets,
         ports,
+        host: node,
     };
     let (mut services, mut revisions, mut files) = (Map::new(), BTreeMap::new(), BTreeMap::new());
     for part in parts::all(blueprint) {
@@ -153,7 +155,7 @@ impl Input<'_> {
             mounts.push(mount(&format!("./{FOLDER}/{BUNDLES_FOLDER}"), BUNDLES));
         }
         if let Some(data) = &part.data {
-            mounts.push(json!({ "type": "volume", "source": folder, "target": data.path }));
+            mounts.push(json!({ "type": "volume", "source": instance, "target": data.path }));
         }
         let (uid, gid) = self.user.unwrap_or((part.user, part.user));
         let scratch = part.scratch.iter().map(|path| match *path {
@@ -175,6 +177,10 @@ impl Input<'_> {
             "deploy": { "resources": { "limits": self.limits(part) } },
             "logging": { "driver": "json-file", "options": { "max-size": "10m", "max-file": "3" } },
         });
+        if matches!(part.role, Role::Store(_)) && part.replicas > 1 {
+            // By which a node knows which of them it is.
+            service["hostname"] = json!(instance);
+        }
         service["command"] = json!(part.command);
         if !part.environment.is_empty() {
             service["environment"] = json!(part.environment);
@@ -248,12 +254,35 @@ impl Input<'_> {
     }
 }
 
-/// The services of the file that a part becomes: one for each instance of a service.
+/// The name of one of a store's several nodes.
+pub(crate) fn node(store: Store, number: u32) -> String {
+    format!("{store}-{number}")
+}
+
+/// Whether it is the name of a store's container.
+pub(crate) fn is_store(instance: &str) -> bool {
+    instance
+        .split('-')
+        .next()
+        .is_some_and(|name| name.parse::<Store>().is_ok())
+}
+
+/// The step that makes an instance of a part.
+pub(crate) fn step_of(part: &Part, instance: &str) -> StepId {
+    match part.role {
+        Role::Store(_) => store_step(instance),
+        Role::Setup | Role::Inference => part_step(instance),
+        Role::Service(_) => service_step(instance),
+    }
+}
+
+/// The services of the file that a part becomes: one for each instance of a service, and for each node of a store.
 pub(crate) fn instances(part: &Part) -> Vec<String> {
     match part.role {
         Role::Service(service) => (1..=part.replicas)
             .map(|number| instance_name(service, u16::try_from(number).unwrap_or(u16::MAX)))
             .collect(),
+        Role::Store(store) if part.replicas > 1 => (1..=part.replicas).map(|number| node(store, number)).collect(),
         role => vec![role.name().to_owned()],
     }
 }
@@ -265,7 +294,8 @@ pub(crate) fn volumes_of_stores(cluster: &ClusterName) -> Vec<(Store, String)> {
 
 fn volumes(blueprint: &Blueprint, labels: &Value) -> Map<String, Value> {
     let kept = parts::all(blueprint).into_iter().filter(|part| part.data.is_some());
-    kept.map(|part| (part.role.name().to_owned(), json!({ "labels": labels })))
+    kept.flat_map(|part| instances(&part))
+        .map(|instance| (instance, json!({ "labels": labels })))
         .collect()
 }
 

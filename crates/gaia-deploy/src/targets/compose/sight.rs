@@ -14,7 +14,7 @@ use crate::{
     blueprint::digest,
     containers::parts::{self, Part, Role},
     plan::{
-        ids::{COMPOSE_FILES, PORTS, part_step, service_step, store_step},
+        ids::{COMPOSE_FILES, PORTS, service_step},
         sight::{INTERRUPTED, Sight, step, store_down},
     },
     record::Record,
@@ -142,11 +142,7 @@ fn removed(sight: &Sight<'_>, parts: &[Part]) -> Vec<Step> {
 }
 
 fn container(sight: &Sight<'_>, part: &Part, instance: &str, project: Option<&Project>) -> Option<Step> {
-    let id = match part.role {
-        Role::Store(store) => store_step(store).0,
-        Role::Setup | Role::Inference => part_step(part.role.name()).0,
-        Role::Service(_) => service_step(instance).0,
-    };
+    let id = render::step_of(part, instance).0;
     let down = down(part);
     let make = |action, why: &str| Some(step(&id, action, why, down));
     if let Role::Store(store) = part.role
@@ -201,7 +197,7 @@ fn container(sight: &Sight<'_>, part: &Part, instance: &str, project: Option<&Pr
 
 fn down(part: &Part) -> Option<&'static str> {
     match part.role {
-        Role::Store(store) => Some(store_down(store)),
+        Role::Store(store) => (part.replicas == 1).then(|| store_down(store)),
         Role::Setup => None,
         Role::Inference => Some("characters without a route answer from their barks"),
         Role::Service(service) => (part.replicas == 1).then_some(match service {

@@ -25,10 +25,7 @@ use crate::{
         parts::{self, Check, Part, Role},
     },
     files,
-    plan::ids::{
-        COMPOSE_FILES, LEFTOVERS, PORTS, RECORD, SECRETS, bundle_digest, bundle_step, part_step, service_step,
-        store_step,
-    },
+    plan::ids::{COMPOSE_FILES, LEFTOVERS, PORTS, RECORD, SECRETS, bundle_digest, bundle_step, service_step},
     record::{Life, Record},
     secrets::Secrets,
     targets::local::{destroying, place::OsUser, ports},
@@ -104,12 +101,7 @@ impl<'a> Work<'a> {
         }
         for part in parts::all(self.blueprint) {
             for instance in render::instances(&part) {
-                let id = match part.role {
-                    Role::Store(store) => store_step(store),
-                    Role::Setup | Role::Inference => part_step(part.role.name()),
-                    Role::Service(_) => service_step(&instance),
-                };
-                if id == step.id {
+                if render::step_of(&part, &instance) == step.id {
                     return self.start(&part, &instance).await;
                 }
             }
@@ -156,9 +148,7 @@ impl<'a> Work<'a> {
             None => Secrets::make()?,
         };
         secrets.games.retain(|game, _| self.blueprint.games.contains_key(game));
-        for game in self.blueprint.games.keys() {
-            secrets.add_game(game)?;
-        }
+        secrets.complete(self.blueprint)?;
         files::write_json(&self.folder.secrets(), &secrets, 0o600)?;
         self.secrets = Some(secrets);
         Ok(Some((self.folder.secrets().display().to_string(), String::new())))
@@ -386,11 +376,10 @@ pub(crate) async fn stop_all(engine: &Engine, cluster: &ClusterName) -> Result<(
     let containers = engine.labelled("container", &project).await?;
     // The services first, while the stores still take what they have in hand.
     let known = engine.containers(&project).await?;
-    let is_store = |name: &str| name.parse::<gaia_names::Store>().is_ok();
     for stores in [false, true] {
         let ids: Vec<&str> = known
             .iter()
-            .filter(|(name, container)| is_store(name) == stores && container.is_running())
+            .filter(|(name, container)| render::is_store(name) == stores && container.is_running())
             .map(|(_, container)| container.id.as_str())
             .collect();
         if !ids.is_empty() {

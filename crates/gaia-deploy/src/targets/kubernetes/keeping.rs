@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::{
     inventory::{INVENTORY, Inventory, SECRETS},
-    objects::{CLUSTER, step_of},
+    objects::{CLUSTER, EXTRAS, step_of},
     observing::MADE_OF,
     work::{ENDING, LOOK, still_there},
 };
@@ -18,7 +18,7 @@ use crate::{DeployError, Kept};
 pub(crate) async fn remove_all_but_data(inventory: &Inventory) -> Result<(), DeployError> {
     let (kubernetes, namespace) = (&inventory.kubernetes, inventory.namespace());
     let selector = format!("{CLUSTER}={}", inventory.cluster);
-    for kind in MADE_OF.into_iter().chain([Kind::LEASE]) {
+    for kind in all_kinds(inventory).await?.chain([Kind::LEASE]) {
         for object in kubernetes.list(kind, &namespace, &selector).await? {
             let name = name(&object);
             if why_kept(kind, name).is_none() {
@@ -47,7 +47,7 @@ pub(crate) async fn left(inventory: &Inventory) -> Result<(Vec<String>, Vec<Kept
         Vec::new(),
         vec![Kept::data(format!("the namespace {namespace}, which holds the rest"))],
     );
-    for kind in MADE_OF.into_iter().chain([Kind::POD, Kind::VOLUME_CLAIM]) {
+    for kind in all_kinds(inventory).await?.chain([Kind::POD, Kind::VOLUME_CLAIM]) {
         for object in kubernetes.list(kind, &namespace, &selector).await? {
             let name = name(&object);
             match why_kept(kind, name) {
@@ -57,6 +57,11 @@ pub(crate) async fn left(inventory: &Inventory) -> Result<(Vec<String>, Vec<Kept
         }
     }
     Ok((left, kept))
+}
+
+async fn all_kinds(inventory: &Inventory) -> Result<impl Iterator<Item = Kind>, DeployError> {
+    let extras = inventory.kubernetes.knows(&EXTRAS).await?;
+    Ok(MADE_OF.into_iter().chain(extras))
 }
 
 fn why_kept(kind: Kind, name: &str) -> Option<fn(String) -> Kept> {

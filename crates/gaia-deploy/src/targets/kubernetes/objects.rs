@@ -129,6 +129,8 @@ impl Input<'_> {
             blueprint: self.blueprint,
             secrets: self.secrets,
             ports: self.ports,
+            // The name that a pod has below the service of its store.
+            host: |store, number| format!("{store}-{}.{store}", number.saturating_sub(1)),
         }
     }
 

@@ -44,6 +44,10 @@ pub(crate) fn all(blueprint: &Blueprint, ports: &Ports, parts: &[Part]) -> Vec<(
         if !callers.is_empty() {
             inward.push(json!({ "from": peers(&callers), "ports": tcp(part.ports.values()) }));
         }
+        let own_ports = || tcp(part.ports.values().chain(&part.own_ports));
+        if part.replicas > 1 && !part.own_ports.is_empty() {
+            inward.push(json!({ "from": peers(&[part.role]), "ports": own_ports() }));
+        }
         if matches!(part.role, Role::Service(_)) {
             let from = json!([{ "namespaceSelector": { "matchLabels": { MONITORING: "true" } } }]);
             inward.push(json!({ "from": from, "ports": tcp([&OPS_PORT]) }));
@@ -55,6 +59,9 @@ pub(crate) fn all(blueprint: &Blueprint, ports: &Ports, parts: &[Part]) -> Vec<(
         let mut outward: Vec<Value> = Vec::new();
         for (callee, port) in callees(part.role) {
             outward.push(json!({ "to": peers(&[callee]), "ports": tcp([&port]) }));
+        }
+        if part.replicas > 1 && !part.own_ports.is_empty() {
+            outward.push(json!({ "to": peers(&[part.role]), "ports": own_ports() }));
         }
         if part.role == Role::Service(Service::Chat) {
             outward.push(json!({ "to": world(blueprint) }));

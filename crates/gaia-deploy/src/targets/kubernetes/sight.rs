@@ -44,9 +44,7 @@ fn wanted(sight: &Sight<'_>) -> Option<Vec<Object>> {
         // Which objects there will be does not depend on them, and what is not there yet has nothing to differ from.
         None => Secrets::make().ok()?,
     };
-    for game in blueprint.games.keys() {
-        secrets.add_game(game).ok()?;
-    }
+    secrets.complete(blueprint).ok()?;
     let before = sight.record.map(|record| record.ports.clone()).unwrap_or_default();
     objects::all(&objects::Input {
         blueprint,

@@ -119,6 +119,9 @@ impl<'a> Work<'a> {
         if kind == Kind::JOB {
             self.remove_jobs(&wanted, step.action).await?;
         }
+        if kind == Kind::STATEFUL_SET {
+            self.make_room(&wanted).await?;
+        }
         let applied = self.inventory.kubernetes.apply(&wanted.value, false).await?;
         for warning in &applied.warnings {
             tracing::warn!("{}: {warning}", step.id);
@@ -155,9 +158,7 @@ impl<'a> Work<'a> {
             // The namespace comes before the secrets and holds none of them.
             None => {
                 let mut made = Secrets::make()?;
-                for game in self.blueprint.games.keys() {
-                    made.add_game(game)?;
-                }
+                made.complete(self.blueprint)?;
                 stand_in = made;
                 &stand_in
             }
@@ -195,9 +196,7 @@ impl<'a> Work<'a> {
             }
         };
         secrets.games.retain(|game, _| self.blueprint.games.contains_key(game));
-        for game in self.blueprint.games.keys() {
-            secrets.add_game(game)?;
-        }
+        secrets.complete(self.blueprint)?;
         self.inventory.write_secrets(&secrets).await?;
         self.secrets = Some(secrets);
         Ok(Some((
@@ -302,6 +301,21 @@ impl<'a> Work<'a> {
                 self.inventory.kubernetes.delete(kind, &namespace, name).await?;
                 self.until_gone(kind, name).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Whether a stateful set keeps something cannot be changed; where that differs, another one is made.
+    async fn make_room(&self, wanted: &Object) -> Result<(), DeployError> {
+        let (namespace, kind) = (self.inventory.namespace(), wanted.kind);
+        let keeps = |object: &Value| {
+            let claims = object["spec"]["volumeClaimTemplates"].as_array();
+            claims.is_some_and(|claims| !claims.is_empty())
+        };
+        let found = self.inventory.kubernetes.get(kind, &namespace, &wanted.name).await?;
+        if found.is_some_and(|found| keeps(&found) != keeps(&wanted.value)) {
+            self.inventory.kubernetes.delete(kind, &namespace, &wanted.name).await?;
+            self.until_gone(kind, &wanted.name).await?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The three stores of a cluster without a supervisor, for tests that run services in their own process.
 
+mod redis_nodes;
+
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, TcpListener},
@@ -13,6 +15,7 @@ use gaia_protocol::settings::{PostgresAccess, RedisAccess};
 use rustix::process::Signal;
 use tokio::time::sleep;
 
+use self::redis_nodes::RedisNodes;
 use super::{
     files, nats,
     place::Place,
@@ -45,6 +48,8 @@ pub struct Stores {
     secrets: Secrets,
     nats_port: u16,
     children: BTreeMap<Store, Child>,
+    /// Redis in cluster mode, in place of one process.
+    redis_nodes: Option<RedisNodes>,
 }
 
 impl Stores {
@@ -55,6 +60,19 @@ impl Stores {
     ///
     /// If a program is missing or a store does not start.
     pub async fn start(folder: &Path) -> Result<Self, DeployError> {
+        Self::start_with(folder, false).await
+    }
+
+    /// The same with a Redis in cluster mode: three nodes with the keys and one that follows each.
+    ///
+    /// # Errors
+    ///
+    /// If a program is missing or a store does not start.
+    pub async fn start_with_redis_cluster(folder: &Path) -> Result<Self, DeployError> {
+        Self::start_with(folder, true).await
+    }
+
+    async fn start_with(folder: &Path, has_cluster: bool) -> Result<Self, DeployError> {
         let root = std::path::absolute(folder).map_err(DeployError::file("find", folder))?;
         let place = Place::at(&root);
         place.prepare()?;
@@ -63,14 +81,22 @@ impl Stores {
             secrets: Secrets::make()?,
             nats_port: 0,
             children: BTreeMap::new(),
+            redis_nodes: None,
         };
-        redis::write_files(&stores.place, &stores.secrets)?;
-        stores.spawn(Store::Redis, &redis::spec(&stores.place)?)?;
+        if has_cluster {
+            stores.redis_nodes = Some(RedisNodes::start(&stores.place, &mut stores.secrets)?);
+        } else {
+            redis::write_files(&stores.place, &stores.secrets)?;
+            stores.spawn(Store::Redis, &redis::spec(&stores.place)?)?;
+        }
         postgres::init(&stores.place, &stores.secrets).await?;
         postgres::write_files(&stores.place)?;
         stores.spawn(Store::Postgres, &postgres::spec(&stores.place)?)?;
         stores.start_nats().await?;
         stores.wait(Store::Redis).await?;
+        if has_cluster {
+            stores::redis::form(&stores.redis_owner()).await?;
+        }
         stores.wait(Store::Postgres).await?;
         stores::postgres::apply_roles(&stores.superuser(), &stores.secrets).await?;
         migrations::migrate(&stores.owner()).await?;
@@ -116,12 +142,37 @@ impl Stores {
         self.addresses().redis_owner(&self.secrets)
     }
 
+    /// Has Redis forget all that it holds.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer.
+    pub async fn empty_redis(&self) -> Result<(), DeployError> {
+        stores::redis::empty(&self.redis_owner()).await
+    }
+
+    /// Kills the node that has a key, of a Redis in cluster mode, with SIGKILL.
+    ///
+    /// # Errors
+    ///
+    /// If none has it, or it cannot be killed.
+    pub async fn kill_redis_node_of(&mut self, key: &str) -> Result<(), DeployError> {
+        let place = stores::redis::place_of(&self.redis_owner(), key).await?;
+        match (&mut self.redis_nodes, place) {
+            (Some(nodes), Some(place)) => nodes.kill(place),
+            _ => Err(self.not_ready(Store::Redis, format!("no node has `{key}`"))),
+        }
+    }
+
     /// Kills one store with SIGKILL and waits until it is gone.
     ///
     /// # Errors
     ///
     /// If it cannot be killed.
     pub async fn kill(&mut self, store: Store) -> Result<(), DeployError> {
+        if let (Store::Redis, Some(nodes)) = (store, &mut self.redis_nodes) {
+            return nodes.kill_all();
+        }
         let Some(mut child) = self.children.remove(&store) else {
             return Ok(());
         };
@@ -140,6 +191,11 @@ impl Stores {
     ///
     /// If it does not start.
     pub async fn start_again(&mut self, store: Store) -> Result<(), DeployError> {
+        if let (Store::Redis, Some(nodes)) = (store, &mut self.redis_nodes) {
+            nodes.start_again()?;
+            self.wait(store).await?;
+            return stores::redis::form(&self.redis_owner()).await;
+        }
         let spec = match store {
             Store::Postgres => postgres::spec(&self.place)?,
             Store::Redis => redis::spec(&self.place)?,
@@ -179,6 +235,7 @@ impl Stores {
             }
         }
         let until = Instant::now() + PATIENCE;
+        drop(self.redis_nodes.take());
         for store in Store::ALL {
             while !self.has_ended(*store) {
                 if Instant::now() > until {
@@ -192,7 +249,11 @@ impl Stores {
     }
 
     fn addresses(&self) -> Addresses {
-        self.place.addresses(self.nats_port)
+        let mut addresses = self.place.addresses(self.nats_port);
+        if let Some(nodes) = &self.redis_nodes {
+            addresses.redis = nodes.address();
+        }
+        addresses
     }
 
     async fn start_nats(&mut self) -> Result<(), DeployError> {
@@ -236,6 +297,9 @@ impl Stores {
     }
 
     fn has_ended(&mut self, store: Store) -> bool {
+        if let (Store::Redis, Some(nodes)) = (store, &mut self.redis_nodes) {
+            return nodes.has_ended();
+        }
         self.children
             .get_mut(&store)
             .is_none_or(|child| !matches!(child.try_wait(), Ok(None)))

@@ -34,7 +34,12 @@ pub(crate) fn config(place: &Place) -> String {
 pub(crate) fn write_files(place: &Place, secrets: &Secrets) -> Result<(), DeployError> {
     let user = place.user.as_ref();
     files::write(&place.redis().join("redis.conf"), config(place).as_bytes(), 0o600, user)?;
-    files::write(&place.redis().join("users.acl"), users(secrets).as_bytes(), 0o600, user)
+    files::write(
+        &place.redis().join("users.acl"),
+        users(secrets, false).as_bytes(),
+        0o600,
+        user,
+    )
 }
 
 pub(crate) fn spec(place: &Place) -> Result<ProcessSpec, DeployError> {

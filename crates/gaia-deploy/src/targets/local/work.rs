@@ -104,7 +104,7 @@ impl<'a> Work<'a> {
 
     /// The steps of which there are several.
     async fn part(&mut self, step: &Step) -> Result<Made, DeployError> {
-        if let Some(store) = Store::ALL.iter().find(|store| store_step(**store) == step.id) {
+        if let Some(store) = Store::ALL.iter().find(|store| store_step(store.as_str()) == step.id) {
             return self.store(*store).await;
         }
         if let Some(game) = self.blueprint.games.keys().find(|game| bundle_step(game) == step.id) {

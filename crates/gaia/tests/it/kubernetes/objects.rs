@@ -10,8 +10,16 @@ async fn every_manifest_is_accepted_strictly_and_without_a_warning() {
     let scaled = "
 horizontalPodAutoscaler: {minReplicas: 1, maxReplicas: 50, targetCPUUtilization: 70%}
 ";
-    for (name, more) in [("sized-as-usual", ""), ("scaled-by-load", scaled)] {
+    for (name, size, more) in [
+        ("sized-as-usual", "small", ""),
+        ("scaled-by-load", "small", scaled),
+        ("of-medium-size", "medium", ""),
+        ("of-large-size", "large", ""),
+    ] {
         let game = Game::new(control_plane, name, more);
+        if size != "small" {
+            game.rewrite("cluster_size: small", &format!("cluster_size: {size}"));
+        }
         let applied = applied(&game, control_plane).await.len();
         assert!(applied > 35, "only {applied} manifests");
         control_plane

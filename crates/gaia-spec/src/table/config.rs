@@ -321,7 +321,8 @@ const GATEWAY: &[Key] = &[
         .required()
         .example("gateways"),
     Key::new("listener", Kind::ObjectName, "The one of its listeners that is meant.")
-        .said("all that take the hostname"),
+        .said("all that take the hostname")
+        .example("https"),
 ];
 
 const INGRESS: &[Key] = &[
@@ -333,7 +334,8 @@ const INGRESS: &[Key] = &[
         Kind::ObjectName,
         "The secret in the game's namespace that holds the certificate; whoever makes certificates there makes it.",
     )
-    .said("players come in without TLS, unless the controller adds it"),
+    .said("players come in without TLS, unless the controller adds it")
+    .example("play-cert"),
 ];
 
 const fn image(name: &'static str, doc: &'static str, example: &'static str) -> Key {

@@ -219,10 +219,25 @@ fn the_autoscaler_has_a_range_and_a_share() {
 fn off_hours_and_ways_in_are_whole_and_exist() {
     let config = "infrastructure:\n  off_hours: {from: \"24:00\", until: \"6:30\", timezone: Europe/Atlantis}\n  \
                   entrance:\n    hostname: 10.0.0.1\n    gateway: {name: Public}\n    ingress: {class: traefik}\n";
-    assert_snapshot!(errors(config));
+    assert_snapshot!(errors(config), @r#"
+    games/lost-bell/config.yaml:2:21: error: `infrastructure.off_hours.from` must be a time of day from "00:00" to "23:59", not `24:00`
+    games/lost-bell/config.yaml:2:37: error: `infrastructure.off_hours.until` must be a time of day from "00:00" to "23:59", not `6:30`
+    games/lost-bell/config.yaml:2:55: error: `infrastructure.off_hours.timezone` must be a time zone of the IANA database such as Europe/Berlin or UTC, not `Europe/Atlantis`
+    games/lost-bell/config.yaml:4:15: error: `infrastructure.entrance.hostname` must be a name in the DNS such as play.example.org, in small letters, not `10.0.0.1`
+    games/lost-bell/config.yaml:5:14: error: `infrastructure.entrance.gateway` needs `namespace`
+      help: for example `namespace: gateways`
+    games/lost-bell/config.yaml:5:21: error: `infrastructure.entrance.gateway.name` must be the name of an object of Kubernetes: small letters, digits, `-` and `.`, not `Public`
+    games/lost-bell/config.yaml:6:5: error: `gateway` and `ingress` cannot stand together
+      help: keep one of them
+    "#);
     let never =
         "infrastructure:\n  off_hours: {from: \"06:00\", until: \"06:00\"}\n  entrance: {hostname: a.example}\n";
-    assert_snapshot!(errors(never));
+    let said = errors(never);
+    assert!(
+        said.contains("a game that closes and opens at 06:00 is never there, or always"),
+        "{said}"
+    );
+    assert!(said.contains("needs `gateway` or `ingress`"), "{said}");
 }
 
 #[test]

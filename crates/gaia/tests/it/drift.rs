@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::{engine::Engine, journey::Journey};
 
-const GAME: &str = "night-train";
-const FOLDER: &str = "games/night-train";
+const GAME: &str = "night-shift";
+const FOLDER: &str = "games/night-shift";
 
 /// The drift of a cluster, as `gaia status` and `gaia plan` have it: they must agree.
 fn drift(journey: &Journey) -> Vec<(String, String)> {
@@ -90,7 +90,7 @@ fn what_somebody_changes_in_containers_is_named_by_its_class_and_put_right() {
     journey.gaia.run(&["up", FOLDER]).exits(0);
     assert_eq!(drift(&journey), []);
 
-    engine.docker(&["rm", "--force", "gaia-night-train-auth-1"]);
+    engine.docker(&["rm", "--force", "gaia-night-shift-auth-1"]);
     assert_eq!(drift(&journey), drifted([("service:auth-1", "missing")]));
     is_put_right(&journey);
 
@@ -115,14 +115,14 @@ fn what_somebody_changes_in_containers_is_named_by_its_class_and_put_right() {
         "inspect",
         "--format",
         "{{index .Config.Labels \"dev.gaia.owner\"}}",
-        "gaia-night-train-chat-1",
+        "gaia-night-shift-chat-1",
     ]);
     engine.docker(&[
         "create",
         "--label",
         &format!("dev.gaia.owner={}", owner.trim()),
         "--label",
-        "com.docker.compose.project=gaia-night-train",
+        "com.docker.compose.project=gaia-night-shift",
         "--label",
         "com.docker.compose.service=stranger",
         "gaia.test/nats:2.9",
@@ -131,8 +131,8 @@ fn what_somebody_changes_in_containers_is_named_by_its_class_and_put_right() {
     is_put_right(&journey);
 
     // The volume goes, and what it held with it.
-    engine.docker(&["rm", "--force", "gaia-night-train-postgres"]);
-    engine.docker(&["volume", "rm", "gaia-night-train_postgres"]);
+    engine.docker(&["rm", "--force", "gaia-night-shift-postgres"]);
+    engine.docker(&["volume", "rm", "gaia-night-shift_postgres"]);
     let expected = drifted([("store:postgres", "data"), ("part:setup", "data")]);
     assert_eq!(drift(&journey), expected);
     is_put_right(&journey);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::journey::{Journey, left_over};
 
-const GAME: &str = "night-train";
+const GAME: &str = "night-vault";
 const KEEP: [&str; 4] = ["destroy", GAME, "--keep-volumes", "--yes"];
 
 #[test]
@@ -32,7 +32,7 @@ fn whole(journey: &Journey) {
     gaia.run(&["keys", GAME, "create", "red-lamp"]).exits(0);
     let refused = gaia.run(&["destroy", GAME, "--keep-volumes"]).exits(64);
     assert!(
-        refused.err.contains("--keep-volumes night-train --yes"),
+        refused.err.contains("--keep-volumes night-vault --yes"),
         "{}",
         refused.err
     );
@@ -95,7 +95,7 @@ fn is_all_that_is_left(journey: &Journey) {
         }
         Some(engine) => {
             assert_eq!(left, ["cluster.json", "secrets.json"]);
-            assert_eq!(engine.left_over(GAME), ["gaia-night-train_postgres"]);
+            assert_eq!(engine.left_over(GAME), ["gaia-night-vault_postgres"]);
         }
     }
 }

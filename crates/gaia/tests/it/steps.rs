@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::journey::{Journey, is_running, left_over};
 
-pub(crate) const GAME: &str = "night-train";
-const FOLDER: &str = "games/night-train";
+pub(crate) const GAME: &str = "night-walk";
+const FOLDER: &str = "games/night-walk";
 const DESTROY: [&str; 3] = ["destroy", GAME, "--yes"];
 
 #[test]

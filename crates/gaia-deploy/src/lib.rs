@@ -39,5 +39,5 @@ pub use render::{Rendered, render};
 pub use status::{ClusterState, ClusterStatus, Drifted, GameStatus, ProcessStatus, SupervisorStatus, list, status};
 pub use stores::{addresses::GameAccess, set_up::set_up};
 pub use targets::compose::engine::missing_images;
-pub use targets::kubernetes::{entrance::missing_kinds, off_hours::scale_from_within};
+pub use targets::kubernetes::{obstacles::obstacles, off_hours::scale_from_within};
 pub use targets::local::{self, supervisor::supervise};

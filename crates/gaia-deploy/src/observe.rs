@@ -53,6 +53,8 @@ pub struct Observed {
     pub(crate) target: Target,
     /// The objects of its namespace, on Kubernetes.
     pub(crate) objects: BTreeMap<StepId, Live>,
+    /// The quotas in its namespace that are not its own.
+    pub(crate) foreign_quotas: Vec<Live>,
     /// The kinds that not every Kubernetes has, and the one that it is in has.
     pub(crate) known: BTreeSet<Kind>,
     /// Whether its namespace is being deleted.
@@ -231,6 +233,7 @@ pub async fn observe(home: &Home, cluster: &ClusterName) -> Result<Observed, Dep
         is_there: folder.path().exists(),
         target,
         objects: BTreeMap::new(),
+        foreign_quotas: Vec::new(),
         known: BTreeSet::new(),
         is_ending: false,
         gateway: None,
@@ -303,6 +306,7 @@ impl Observed {
         }
         self.objects = found.objects;
         self.known = found.known;
+        self.foreign_quotas = found.foreign_quotas;
         Ok(())
     }
 

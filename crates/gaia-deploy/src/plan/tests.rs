@@ -54,6 +54,7 @@ fn nothing() -> Observed {
         gateway: None,
         objects: BTreeMap::new(),
         known: BTreeSet::new(),
+        foreign_quotas: Vec::new(),
         is_ending: false,
         supervisor: None,
         processes: BTreeMap::new(),

@@ -6,6 +6,7 @@ pub(crate) mod inventory;
 pub(crate) mod keeping;
 pub(crate) mod objects;
 pub(crate) mod observing;
+pub(crate) mod obstacles;
 pub(crate) mod off_hours;
 pub(crate) mod pods;
 pub(crate) mod policies;

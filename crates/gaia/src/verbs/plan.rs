@@ -52,7 +52,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
         ));
     }
     warnings.extend(missing_images(&blueprint).await?);
-    warnings.extend(gaia_deploy::missing_kinds(&observed, &blueprint));
+    warnings.extend(gaia_deploy::obstacles(&observed, &blueprint));
     for warning in &warnings {
         output.warn(warning);
     }

@@ -12,7 +12,7 @@ use super::plan::draw_up;
 use crate::{
     characters::Inference,
     environment,
-    failure::{self, Outcome},
+    failure::{self, Failure, Outcome},
     game_folders::{self, Shape, Wanted},
     output::{Ink, Output, Paint, Steps, elapsed_text},
 };
@@ -43,6 +43,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     warnings.extend(super::plan::missing_images(&blueprint).await?);
     let mut done = Vec::new();
     if !plan.is_empty() {
+        refuse(&gaia_deploy::obstacles(&observed, &blueprint))?;
         let mut on_event = |event: Event| steps.on(event);
         let options = super::options(format!("gaia up {}", plan.cluster), &mut on_event)?;
         done = gaia_deploy::apply(&home, &plan, &blueprint, options).await?.steps;
@@ -74,6 +75,17 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 /// Waits while the model on this machine reads the characters' lines for the first time, so that the first player
 /// already gets lines chosen by meaning. What was read once is kept for the next time.
+/// Says what is in the way before anything is made.
+fn refuse(obstacles: &[String]) -> anyhow::Result<()> {
+    if obstacles.is_empty() {
+        return Ok(());
+    }
+    let why = Failure::new(obstacles.join("\n"));
+    Err(Failure::new("it cannot run there, so nothing was touched")
+        .because(why)
+        .into())
+}
+
 async fn until_read(home: &Home, cluster: &ClusterName, steps: &Steps) -> anyhow::Result<ClusterStatus> {
     const LONGEST: Duration = Duration::from_secs(180);
     let began = Instant::now();

@@ -1,11 +1,9 @@
 //! The way in from outside of Kubernetes, through what is there already.
 
 use gaia_kubernetes::Kind;
-use gaia_names::{Service, Target};
+use gaia_names::Service;
 use gaia_spec::{Entrance, Through};
 use serde_json::{Value, json};
-
-use crate::{Blueprint, Observed};
 
 /// How long a connection over which events stream may be silent, in seconds: longer than the gateway ever is.
 const SILENCE: &str = "0s";
@@ -47,26 +45,6 @@ pub(crate) fn object(entrance: &Entrance, port: u16) -> (Kind, Value) {
             (Kind::INGRESS, json!({ "spec": spec }))
         }
     }
-}
-
-/// What the cluster of Kubernetes lacks for what a blueprint asks for, in words.
-#[must_use]
-pub fn missing_kinds(observed: &Observed, blueprint: &Blueprint) -> Vec<String> {
-    if blueprint.target != Target::Kubernetes || observed.known.contains(&Kind::HTTP_ROUTE) {
-        return Vec::new();
-    }
-    let ways_in = blueprint.needs.entrances.iter();
-    let through_gateway = ways_in.filter(|(_, own)| matches!(own.through, Through::Gateway { .. }));
-    through_gateway.map(|(game, _)| missing(game.as_str())).collect()
-}
-
-/// What is wrong where there is no Gateway API.
-pub(crate) fn missing(game: &str) -> String {
-    format!(
-        "the entrance of `{game}` is a Gateway, and this Kubernetes has no Gateway API ({}); install it, or write \
-         `infrastructure.entrance.ingress`",
-        Kind::HTTP_ROUTE.api_version
-    )
 }
 
 /// Where players find the game.

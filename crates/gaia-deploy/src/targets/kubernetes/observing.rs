@@ -56,6 +56,7 @@ pub(crate) struct Found {
     pub(crate) pods: Vec<Value>,
     /// Those of the kinds that not every server has, that this one has.
     pub(crate) known: BTreeSet<Kind>,
+    pub(crate) foreign_quotas: Vec<Live>,
     /// The claims to volumes.
     pub(crate) volume_claims: Vec<Value>,
 }
@@ -77,6 +78,7 @@ impl Found {
                 objects: BTreeMap::new(),
                 pods: Vec::new(),
                 known,
+                foreign_quotas: Vec::new(),
                 volume_claims: Vec::new(),
             });
         };
@@ -97,6 +99,9 @@ impl Found {
             }
         }
         let pods = kubernetes.list(Kind::POD, &name, &selector).await?;
+        let quotas = kubernetes.list(Kind::RESOURCE_QUOTA, &name, "").await?.into_iter();
+        let is_foreign = |quota: &Value| quota["metadata"]["labels"][CLUSTER] != cluster.as_str();
+        let foreign_quotas = quotas.filter(is_foreign).map(Live).collect();
         let volume_claims = kubernetes.list(Kind::VOLUME_CLAIM, &name, &selector).await?;
         objects.insert(step_of(Kind::NAMESPACE, &name), Live(namespace.clone()));
         Ok(Self {
@@ -104,6 +109,7 @@ impl Found {
             objects,
             pods,
             known,
+            foreign_quotas,
             volume_claims,
         })
     }

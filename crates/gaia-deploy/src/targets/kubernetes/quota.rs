@@ -9,9 +9,50 @@ use crate::{
     containers::parts::{Part, Role},
 };
 
+/// What a cluster uses, as a quota counts it.
+#[derive(Default)]
+struct Sum {
+    pods: u64,
+    millicores: u64,
+    memory: u64,
+    claims: u64,
+    storage: u64,
+}
+
+impl Sum {
+    fn add(&mut self, part: &Part, count: u64) {
+        self.pods += count;
+        self.millicores += count * u64::from(part.resources.cpu_millicores);
+        self.memory += count * part.resources.memory_bytes;
+        if let Some(data) = &part.data {
+            self.claims += u64::from(part.replicas);
+            self.storage += u64::from(part.replicas) * data.bytes;
+        }
+    }
+
+    /// By the names that a quota has for them.
+    fn amounts(&self) -> [(&'static str, String); 6] {
+        [
+            ("pods", self.pods.to_string()),
+            ("requests.cpu", quantity::of_millicores(self.millicores)),
+            ("requests.memory", quantity::of_bytes(self.memory)),
+            ("limits.memory", quantity::of_bytes(self.memory)),
+            ("persistentvolumeclaims", self.claims.to_string()),
+            ("requests.storage", quantity::of_bytes(self.storage)),
+        ]
+    }
+}
+
+/// What a cluster needs at the least, by the names that a quota has for it.
+pub(crate) fn least(parts: &[Part]) -> [(&'static str, String); 6] {
+    let mut sum = Sum::default();
+    parts.iter().for_each(|part| sum.add(part, part.replicas.into()));
+    sum.amounts()
+}
+
 /// The quota and the limits of a cluster.
 pub(crate) fn all(blueprint: &Blueprint, parts: &[Part]) -> Vec<(Kind, String, Value)> {
-    let (mut pods, mut millicores, mut memory, mut claims, mut storage) = (0u64, 0u64, 0u64, 0u64, 0u64);
+    let mut sum = Sum::default();
     for part in parts {
         let scaler = blueprint
             .needs
@@ -19,31 +60,18 @@ pub(crate) fn all(blueprint: &Blueprint, parts: &[Part]) -> Vec<(Kind, String, V
             .filter(|_| matches!(part.role, Role::Service(_)));
         let most = scaler.map_or(part.replicas, |scaler| scaler.max_replicas.max(part.replicas));
         // One more of each while an update replaces them.
-        let most = u64::from(most) + 1;
-        pods += most;
-        millicores += most * u64::from(part.resources.cpu_millicores);
-        memory += most * part.resources.memory_bytes;
-        if let Some(data) = &part.data {
-            claims += u64::from(part.replicas);
-            storage += u64::from(part.replicas) * data.bytes;
-        }
+        sum.add(part, u64::from(most) + 1);
     }
     if blueprint.needs.off_hours.is_some() {
         // One that closes, and one that opens.
-        pods += 2;
-        millicores += 2 * off_hours::MILLICORES;
-        memory += 2 * off_hours::MEMORY;
+        sum.pods += 2;
+        sum.millicores += 2 * off_hours::MILLICORES;
+        sum.memory += 2 * off_hours::MEMORY;
     }
-    let hard = json!({
-        "pods": pods.to_string(),
-        "requests.cpu": quantity::of_millicores(millicores),
-        "requests.memory": quantity::of_bytes(memory),
-        "limits.memory": quantity::of_bytes(memory),
-        "persistentvolumeclaims": claims.to_string(),
-        "requests.storage": quantity::of_bytes(storage),
-        "services.loadbalancers": "0",
-        "services.nodeports": "0",
-    });
+    let mut hard = json!({ "services.loadbalancers": "0", "services.nodeports": "0" });
+    for (name, amount) in sum.amounts() {
+        hard[name] = json!(amount);
+    }
     // What somebody else starts here says nothing of what it uses; under a quota it would be refused.
     let limits = json!([{
         "type": "Container",

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{
-    entrance,
     inventory::Inventory,
     keeping,
     objects::{self, CLUSTER, Object, step_of},
@@ -113,9 +112,6 @@ impl<'a> Work<'a> {
         }
         let wanted = self.wanted()?.into_iter().find(|object| object.step() == step.id);
         let wanted = wanted.ok_or(DeployError::OtherBlueprint)?;
-        if kind == Kind::HTTP_ROUTE && !self.known.contains(&kind) {
-            return Err(DeployError::Input(entrance::missing(name)));
-        }
         if kind == Kind::JOB {
             self.remove_jobs(&wanted, step.action).await?;
         }

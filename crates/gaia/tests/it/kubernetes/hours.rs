@@ -90,6 +90,9 @@ async fn where_keda_and_the_gateway_api_are_installed_they_are_used() {
     assert!(plan.err.contains("no Gateway API"), "{}", plan.err);
     assert!(plan.out.contains("cronjob:off-hours-begin") && plan.out.contains("horizontalpodautoscaler:chat"));
 
+    let up = game.run(&["up", &game.folder()]).exits(1);
+    assert!(up.err.contains("nothing was touched"), "{}", up.err);
+
     for definition in gaia_testkube::extra_definitions() {
         let apply = ["apply", "--server-side", "--filename", definition.to_str().unwrap()];
         control_plane.kubectl(&apply).await.unwrap();

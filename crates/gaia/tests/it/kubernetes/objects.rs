@@ -106,6 +106,79 @@ async fn what_keeps_a_game_from_a_cluster_is_said_before_anything_is_made() {
     assert!(!game.journey.gaia.home().join("clusters/not-to-be").exists());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quota_that_is_too_small_is_said_before_anything_is_made_in_it() {
+    let control_plane = ControlPlane::shared().await;
+    let game = Game::new(control_plane, "cramped", "");
+    let namespace = game.namespace();
+    let kubectl = async |arguments: &[&str]| control_plane.kubectl(arguments).await.unwrap();
+    kubectl(&["create", "namespace", &namespace]).await;
+    kubectl(&["label", "namespace", &namespace, "gaia.dev/cluster=cramped"]).await;
+    let hard = "--hard=pods=100,requests.memory=1Gi,requests.storage=5Gi";
+    kubectl(&["create", "quota", "of-the-house", hard, "--namespace", &namespace]).await;
+    let plan = game.run(&["plan", &game.folder()]).exits(2);
+    for what in ["1Gi of `requests.memory`", "5Gi of `requests.storage`"] {
+        let said = format!("the quota `of-the-house` allows {what}");
+        assert!(plan.err.contains(&said), "{}", plan.err);
+    }
+    assert!(!plan.err.contains("`pods`"), "{}", plan.err);
+    let up = game.run(&["up", &game.folder()]).exits(1);
+    assert!(
+        up.err.contains("nothing was touched") && up.err.contains("of-the-house"),
+        "{}",
+        up.err
+    );
+    let made = kubectl(&[
+        "get",
+        "secrets,services,deployments",
+        "--namespace",
+        &namespace,
+        "--output",
+        "name",
+    ])
+    .await;
+    assert_eq!(made, "");
+    kubectl(&["delete", "namespace", &namespace, "--wait=false"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_half_deleted_goes_first() {
+    let control_plane = ControlPlane::shared().await;
+    let game = Game::new(control_plane, "half-gone", "");
+    for file in files(&game.rendered()) {
+        let apply = ["apply", "--server-side", "--filename", file.to_str().unwrap()];
+        control_plane.kubectl(&apply).await.unwrap();
+    }
+    let namespace = game.namespace();
+    let held = [
+        "patch",
+        "secret",
+        "game-config",
+        "--namespace",
+        &namespace,
+        "--type=merge",
+    ];
+    let by = |finalizers: &str| format!("--patch={{\"metadata\":{{\"finalizers\":{finalizers}}}}}");
+    let hold = async |finalizers: &str| {
+        let patch = by(finalizers);
+        control_plane.kubectl(&[&held[..], &[&patch]].concat()).await.unwrap();
+    };
+    hold("[\"example.org/held\"]").await;
+    let delete = ["delete", "namespace", &namespace, "--wait=false"];
+    control_plane.kubectl(&delete).await.unwrap();
+    let plan = game.run(&["plan", &game.folder()]).exits(2);
+    let first = plan.out.lines().nth(1).unwrap();
+    assert!(
+        first.contains("leftovers") && first.contains("goes first"),
+        "{}",
+        plan.out
+    );
+    assert!(plan.out.contains(&format!("namespace:{namespace}")), "{}", plan.out);
+    hold("[]").await;
+    game.run(&["destroy", game.name, "--yes"]).exits(0);
+    assert!(control_plane.kubectl(&["get", "namespace", &namespace]).await.is_err());
+}
+
 /// A kubeconfig that leads to a port where nobody listens.
 const NOBODY: &str = "
 apiVersion: v1

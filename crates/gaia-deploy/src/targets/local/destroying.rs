@@ -45,8 +45,12 @@ pub(crate) async fn stop_all(folder: &ClusterFolder) -> Result<(), DeployError> 
     files::remove_file(&folder.control())
 }
 
-/// Removes the cluster's folder, its record last, since that says what is left to do.
+/// Removes the cluster's folder, its record last, since that says what is left to do. Whoever ends a cluster that another
+/// machine made has none.
 pub(crate) fn remove(folder: &ClusterFolder) -> Result<(), DeployError> {
+    if !folder.path().exists() {
+        return Ok(());
+    }
     remove_all_but_record(folder)?;
     files::remove_file(&folder.record())?;
     files::remove_folder(folder.path())?;

@@ -49,13 +49,21 @@ fn the_conformance_suite_finds_nothing_wrong_with_our_host() {
     let mut failed = Vec::new();
     for (revision, scenarios) in revisions {
         for scenario in scenarios {
-            let output = Command::new(path("node="))
-                .arg(path("suite="))
-                .args(["client", "--command", client.to_str().unwrap(), "--scenario", scenario])
-                .args(["--spec-version", revision, "--force"])
-                .current_dir(folder.path())
-                .output()
-                .unwrap();
+            let run = || {
+                Command::new(path("node="))
+                    .arg(path("suite="))
+                    .args(["client", "--command", client.to_str().unwrap(), "--scenario", scenario])
+                    .args(["--spec-version", revision, "--force"])
+                    .current_dir(folder.path())
+                    .output()
+                    .unwrap()
+            };
+            let mut output = run();
+            // This one takes the stream that a client opens for the server's own messages for its reconnection, if that
+            // request is the later one: both are on their way at the same time.
+            if *scenario == "sse-retry" && !output.status.success() {
+                output = run();
+            }
             if !output.status.success() {
                 let told = [output.stdout, output.stderr]
                     .map(|told| String::from_utf8_lossy(&told).into_owned())

@@ -6,7 +6,8 @@
 //! - Nothing is set aside while the counters are not known to be whole: where their marker is missing, where Redis could
 //!   not be asked, and from the start until they have been made again. Who sees it makes them again from Postgres
 //!   (`rebuild`); meanwhile only what costs nothing is called.
-//! - Each reservation has an id. It leaves the counters once, whoever settles it, and the ledger takes it once.
+//! - Each reservation has an id. It leaves the counters once, whoever settles it, and the ledger takes it once. Counters
+//!   that are made again between the two set it aside once more, until the ledger certainly has it.
 //! - What a process leaves behind when it dies is entered, when its time is over, at what it can have cost at most: a
 //!   provider may have been called and will want to be paid. What was not called is given back at once.
 //! - A game without a budget asks nobody; its calls are only entered.
@@ -80,6 +81,8 @@ pub struct BudgetOptions {
     /// How long a call may run before it is taken for lost and entered at what it can have cost at most, in seconds.
     /// Longer than any reply may take.
     pub reservation_seconds: u32,
+    /// How long the turn of a call that has ended may take to enter it into the ledger, before that is done for it.
+    pub turns_time: Duration,
 }
 
 impl Default for BudgetOptions {
@@ -87,6 +90,7 @@ impl Default for BudgetOptions {
         Self {
             clock: Clock::new(Utc::now),
             reservation_seconds: 300,
+            turns_time: Duration::from_secs(15),
         }
     }
 }

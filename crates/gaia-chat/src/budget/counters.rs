@@ -23,10 +23,12 @@ pub(super) const DAY_SECONDS: u64 = 3 * 24 * 3_600;
 pub(super) const MONTH_SECONDS: u64 = 40 * 24 * 3_600;
 
 /// ARGV: id, reservation, its time in milliseconds, worst cost, persona, player, then the limits of the game's day and
-/// month, the persona's and the player's day (-1: none), then how long the counters of a day and a month stay.
+/// month, the persona's and the player's day (-1: none), then how long the counters of a day and a month stay. Asked twice,
+/// because an answer was lost, it sets aside once.
 const RESERVE: &str = r"
 local epoch = marked(KEYS[1])
 if not epoch then return {'not whole', '', 0} end
+if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return {'reserved', epoch, 0} end
 local worst, persona, player = tonumber(ARGV[4]), 'persona:' .. ARGV[5], 'player:' .. ARGV[6]
 local day = redis.call('HMGET', KEYS[4], 'all', persona, player, 'spent')
 local month = redis.call('HMGET', KEYS[5], 'all', 'spent')
@@ -87,7 +89,7 @@ pub(super) struct Counters {
     reserve: Script,
     settle: Script,
     expired: Script,
-    is_marked: Script,
+    marker: Script,
 }
 
 /// The limits that hold for a call, in millionths of a dollar.
@@ -149,7 +151,7 @@ impl Counters {
             reserve: Script::new(RESERVE),
             settle: Script::new(SETTLE),
             expired: Script::new(EXPIRED),
-            is_marked: Script::new("return marked(KEYS[1]) and 1 or 0"),
+            marker: Script::new("return marked(KEYS[1])"),
         }
     }
 
@@ -233,9 +235,9 @@ impl Counters {
         Ok(texts.into_iter().flatten().filter_map(|text| read(&text)).collect())
     }
 
-    /// Whether the marker is there.
-    pub(super) async fn is_marked(&self) -> Result<bool, RedisLost> {
-        self.redis.run(&self.is_marked, &[self.epoch()], &[]).await
+    /// The epoch that the marker names, where it is there.
+    pub(super) async fn marker(&self) -> Result<Option<String>, RedisLost> {
+        self.redis.run(&self.marker, &[self.epoch()], &[]).await
     }
 
     /// What is spent and what is set aside, on a day and in its month.

@@ -33,8 +33,6 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(1);
 /// How soon after a failure they are looked after again.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long the turn of a call may take to enter it into the ledger, before that is done for it.
-const TURNS_TIME: Duration = Duration::from_secs(15);
 /// How long after a game has got a budget its counters are made once more: by then every process has heard of it.
 const ONCE_MORE: Duration = Duration::from_secs(60);
 /// How many calls are settled or entered at once.
@@ -51,6 +49,8 @@ enum LookFault {
     Postgres(#[from] PostgresFault),
     #[error("the counters cannot be made again")]
     Rebuild(#[from] RebuildFault),
+    #[error("the counters are just being made again")]
+    NotWhole,
 }
 
 struct Keeper {
@@ -131,11 +131,16 @@ impl Keeper {
         }
         self.settle(settlements).await;
         while !self.ended.is_empty() {
-            if let Err(fault) = self.enter(Duration::ZERO).await {
+            let due = self.ended.len().min(AT_ONCE);
+            if let Err(fault) = self.enter(due).await {
                 let (count, chain) = (self.ended.len(), chain(&fault));
                 tracing::warn!(count, error = %chain, "{count} calls are left to be entered later: {chain}");
                 return;
             }
+            if let Err(fault) = self.settle_again(due).await {
+                tracing::debug!(error = %chain(&fault), "what the counters still hold leaves them when its time is over");
+            }
+            self.ended.drain(..due);
         }
     }
 
@@ -161,7 +166,16 @@ impl Keeper {
             }
             self.tell().await?;
         }
-        self.enter(TURNS_TIME).await
+        loop {
+            let is_due = |ended: &&(Instant, Settlement)| ended.0.elapsed() >= self.budget.options.turns_time;
+            let due = self.ended.iter().take(AT_ONCE).take_while(is_due).count();
+            if due == 0 {
+                return Ok(());
+            }
+            self.enter(due).await?;
+            self.settle_again(due).await?;
+            self.ended.drain(..due);
+        }
     }
 
     /// Whether there is one now. One that comes begins with what the ledger says.
@@ -184,13 +198,13 @@ impl Keeper {
         }
         let must_rebuild = budget.must_rebuild.swap(false, Ordering::AcqRel);
         let seen = async {
-            if !must_rebuild && budget.counters.is_marked().await? {
+            if !must_rebuild && budget.counters.marker().await?.is_some() {
                 return Ok(true);
             }
             budget.is_whole.send_replace(false);
             let Some(spent) = rebuild::rebuild(&budget).await? else {
                 // Somebody else does it, perhaps without what we know.
-                return Ok(!must_rebuild && budget.counters.is_marked().await?);
+                return Ok(!must_rebuild && budget.counters.marker().await?.is_some());
             };
             self.crossed(&spent, budget.today());
             metrics::counter!("gaia_chat_budget_rebuilt_total", "game" => self.game.id.to_string()).increment(1);
@@ -248,37 +262,42 @@ impl Keeper {
         self.unsettled.drain(..over);
     }
 
-    /// Sees to it that calls that ended so long ago are in the ledger.
-    async fn enter(&mut self, ago: Duration) -> Result<(), LookFault> {
-        loop {
-            let is_due = |ended: &&(Instant, Settlement)| ended.0.elapsed() >= ago;
-            let due = self.ended.iter().take(AT_ONCE).take_while(is_due).count();
-            if due == 0 {
-                return Ok(());
-            }
-            let due_now = self.ended.range(..due);
-            let entries: Vec<_> = due_now.filter_map(|(_, settlement)| settlement.entry()).collect();
-            ledger::enter(&self.budget.postgres, &entries).await?;
-            self.release(due).await?;
-            self.ended.drain(..due);
-        }
-    }
-
-    /// Forgets what was set aside for those of the first `due` that were never called.
-    async fn release(&self, due: usize) -> Result<(), LookFault> {
-        let released: Vec<&Settlement> = self
-            .ended
-            .range(..due)
-            .filter_map(|(_, settlement)| settlement.usage.is_none().then_some(settlement))
-            .collect();
-        let ids: Vec<Uuid> = released.iter().map(|settlement| settlement.reservation.id).collect();
+    /// Sees to it that the ledger has the first `due` of those that have ended, and that Postgres sets nothing aside for
+    /// those of them that were never called.
+    async fn enter(&self, due: usize) -> Result<(), PostgresFault> {
+        let due = || self.ended.range(..due).map(|(_, settlement)| settlement);
+        let entries: Vec<_> = due().filter_map(Settlement::entry).collect();
+        ledger::enter(&self.budget.postgres, &entries).await?;
+        let never_called = due().filter(|settlement| settlement.usage.is_none());
+        let ids: Vec<Uuid> = never_called.map(|settlement| settlement.reservation.id).collect();
         if ids.is_empty() {
             return Ok(());
         }
-        ledger::release(&self.budget.postgres, &ids).await?;
-        // Counters that were made meanwhile may have it again.
-        for settlement in released {
-            self.budget.counters.settle(&settlement.reservation, "", 0).await?;
+        ledger::release(&self.budget.postgres, &ids).await
+    }
+
+    /// Counters that were made again after a call had left them, and before the ledger had it, have set it aside once more.
+    async fn settle_again(&mut self, due: usize) -> Result<(), LookFault> {
+        let has_epoch = |(_, settlement): &(Instant, Settlement)| settlement.epoch.is_some();
+        if !self.had_budget || !self.ended.range(..due).any(has_epoch) {
+            return Ok(());
+        }
+        let counters = &self.budget.counters;
+        let marker = counters.marker().await?.ok_or(LookFault::NotWhole)?;
+        let mut crossed = Vec::new();
+        for (_, settlement) in self.ended.range(..due) {
+            if settlement.epoch.as_ref().is_none_or(|epoch| *epoch == marker) {
+                continue;
+            }
+            let cost = settlement.usage.as_ref().map_or(0, |usage| usage.cost_micros);
+            match counters.settle(&settlement.reservation, "", cost).await? {
+                Settled::Now(changes) => crossed.push((changes, settlement.reservation.day)),
+                Settled::NotWhole => return Err(LookFault::NotWhole),
+                Settled::Gone | Settled::Unseen => {}
+            }
+        }
+        for (changes, day) in crossed {
+            self.crossed(&changes, day);
         }
         Ok(())
     }

@@ -121,6 +121,44 @@ async fn a_redis_that_is_emptied_under_running_calls_loses_and_doubles_nothing()
 }
 
 #[tokio::test]
+async fn counters_that_are_made_again_before_the_ledger_has_a_call_let_it_go_once_it_has() {
+    let options = BudgetOptions {
+        turns_time: Duration::from_secs(2),
+        ..BudgetOptions::default()
+    };
+    let chat = with_options(TestGame::start_alone().await, options, |bundle| {
+        bundle.budget.per_day = Some(PLENTY);
+    })
+    .await;
+    counted(&chat).await;
+    let mut owner = chat.game.owner().await;
+    let ledger = owner.transaction().await.unwrap();
+    ledger
+        .batch_execute("LOCK TABLE chat.usage IN SHARE MODE")
+        .await
+        .unwrap();
+    let turn = async {
+        let told = greet(&chat).await;
+        assert_eq!(route_of(&told), "scripted");
+    };
+    let rebuild = async {
+        eventually("the call has left the counters", async || {
+            let counted = &counted(&chat).await[0];
+            (counted.spent_micros == ONE_CALL && counted.reserved_micros == 0).then_some(())
+        })
+        .await;
+        chat.game.empty_redis().await;
+        eventually("it is set aside once more", async || {
+            (counted(&chat).await[0].reserved_micros > ONE_CALL).then_some(())
+        })
+        .await;
+        ledger.rollback().await.unwrap();
+    };
+    tokio::join!(turn, rebuild);
+    assert_eq!(in_step(&chat).await, ONE_CALL);
+}
+
+#[tokio::test]
 async fn a_node_that_takes_over_lets_nobody_spend_more_than_there_is() {
     let limit = 40 * ONE_CALL + FOR_ONE;
     let game = TestGame::start_alone_with_redis_cluster().await;

@@ -5,9 +5,6 @@ use gaia_names::Service;
 use gaia_spec::{Entrance, Through};
 use serde_json::{Value, json};
 
-/// How long a connection over which events stream may be silent, in seconds: longer than the gateway ever is.
-const SILENCE: &str = "0s";
-
 /// The kind of object that leads to a game, with what it says.
 pub(crate) fn object(entrance: &Entrance, port: u16) -> (Kind, Value) {
     let service = Service::Gateway.as_str();
@@ -26,8 +23,8 @@ pub(crate) fn object(entrance: &Entrance, port: u16) -> (Kind, Value) {
             let rule = json!({
                 "matches": [{ "path": { "type": "PathPrefix", "value": "/" } }],
                 "backendRefs": [{ "group": "", "kind": "Service", "name": service, "port": port, "weight": 1 }],
-                // Replies and sockets stay open for as long as they like.
-                "timeouts": { "request": SILENCE },
+                // No limit: replies and sockets stay open for as long as they like.
+                "timeouts": { "request": "0s" },
             });
             let spec = json!({ "parentRefs": [parent], "hostnames": [entrance.hostname], "rules": [rule] });
             (Kind::HTTP_ROUTE, json!({ "spec": spec }))

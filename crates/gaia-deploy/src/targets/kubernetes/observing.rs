@@ -91,17 +91,20 @@ impl Found {
             });
         }
         let selector = format!("{CLUSTER}={cluster}");
-        let mut objects = BTreeMap::new();
+        let (mut objects, mut foreign_quotas) = (BTreeMap::new(), Vec::new());
         for kind in MADE_OF.into_iter().chain(known.iter().copied()) {
-            for object in kubernetes.list(kind, &name, &selector).await? {
+            // The quotas of others count as well.
+            let selector = if kind == Kind::RESOURCE_QUOTA { "" } else { &selector };
+            for object in kubernetes.list(kind, &name, selector).await? {
+                if object["metadata"]["labels"][CLUSTER] != cluster.as_str() {
+                    foreign_quotas.push(Live(object));
+                    continue;
+                }
                 let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
                 objects.insert(step_of(kind, &name), Live(object));
             }
         }
         let pods = kubernetes.list(Kind::POD, &name, &selector).await?;
-        let quotas = kubernetes.list(Kind::RESOURCE_QUOTA, &name, "").await?.into_iter();
-        let is_foreign = |quota: &Value| quota["metadata"]["labels"][CLUSTER] != cluster.as_str();
-        let foreign_quotas = quotas.filter(is_foreign).map(Live).collect();
         let volume_claims = kubernetes.list(Kind::VOLUME_CLAIM, &name, &selector).await?;
         objects.insert(step_of(Kind::NAMESPACE, &name), Live(namespace.clone()));
         Ok(Self {

@@ -31,7 +31,8 @@ pub fn obstacles(observed: &Observed, blueprint: &Blueprint) -> Vec<String> {
             }
             let needs = needed.iter().find(|(what, _)| *what == key);
             if let Some((_, needs)) = needs
-                && thousandths(allowed) < thousandths(needs)
+                && let (Some(most), Some(least)) = (thousandths(allowed), thousandths(needs))
+                && most < least
             {
                 all.push(format!(
                     "the quota `{name}` allows {allowed} of `{key}`, and `{}` needs {needs}; raise it, or ask for less by \

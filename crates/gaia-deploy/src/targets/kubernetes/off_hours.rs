@@ -50,7 +50,7 @@ pub(crate) fn all(blueprint: &Blueprint, hours: &OffHours, parts: &[Part]) -> Ve
     ];
     let subject = json!({ "kind": "ServiceAccount", "name": NAME });
     let role = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": NAME });
-    // Where the API server is, differs from cluster to cluster; this pod holds no secret but the right to scale.
+    // Where the API server is, differs from cluster to cluster; this pod holds nothing but the rights above.
     let policy = json!({
         "podSelector": { "matchLabels": labels(blueprint) }, "policyTypes": ["Ingress", "Egress"],
         "ingress": [], "egress": [{}],

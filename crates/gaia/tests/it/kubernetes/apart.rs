@@ -40,7 +40,16 @@ async fn two_games_on_kubernetes_do_not_reach_each_other_where_policies_are_enfo
         !reaches(&day, control_plane, "auth", &gateway, 7400).await,
         "auth calls nobody outside"
     );
-    assert!(reaches(&day, control_plane, "chat", "postgres", 5432).await);
+    for (from, to, port) in [
+        ("chat", "postgres", 5432),
+        ("auth", "postgres", 5432),
+        ("gateway", "redis", 6379),
+    ] {
+        assert!(
+            reaches(&day, control_plane, from, to, port).await,
+            "{from} does not reach its own {to}"
+        );
+    }
     assert!(
         !reaches(&day, control_plane, "gateway", "postgres", 5432).await,
         "the gateway has no database"

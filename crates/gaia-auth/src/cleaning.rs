@@ -1,4 +1,4 @@
-//! Deletes sessions and refresh tokens that nobody can need any more, a few at a time.
+//! Deletes sessions, refresh tokens and keys that nobody can need any more, a few at a time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ pub(crate) async fn keep_clean(game: Arc<Game>, tasks: Tasks) {
 }
 
 async fn clean(game: &Game, tasks: &Tasks) -> Result<u64, PostgresFault> {
-    let mut deleted = 0;
+    let mut deleted = store::signing_keys::clean(&game.postgres.client().await?).await?;
     while !tasks.is_draining() {
         let client = game.postgres.client().await?;
         let tokens = store::refresh_tokens::clean(&client, TOKENS).await?;

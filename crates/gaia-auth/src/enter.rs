@@ -29,6 +29,7 @@ pub(crate) async fn as_guest(game: Arc<Game>, question: EnterAsGuest) -> Result<
     let device = hash_device(&game, &question.device_id)?;
     let chosen = question.display_name.as_deref().map(names::parse).transpose()?;
     let display_name = chosen.unwrap_or_else(names::make);
+    game.keys.show(&game.postgres).await?;
     for _ in 0..RACES {
         match guest(&game, &device, &display_name).await {
             Ok(started) => return let_in(&game, "guest", started),
@@ -61,6 +62,7 @@ pub(crate) async fn sign_up(game: Arc<Game>, question: SignUp) -> Result<SignedI
     passwords::check(&question.password, &email)?;
     let name = question.display_name.as_deref().map(names::parse).transpose()?;
     let guest = question.caller.map(|caller| caller.player);
+    game.keys.show(&game.postgres).await?;
     refuse_early(&game, guest, &email).await?;
     // No connection is held meanwhile: hashing takes long, and others wait for connections.
     let password_hash = game.passwords.hash(question.password).await?;
@@ -155,6 +157,7 @@ async fn verify(game: &Game, email: &Email, password: Secret) -> Result<Option<P
 }
 
 async fn admit(game: &Game, player: Player) -> Result<SignedIn, Fault> {
+    game.keys.show(&game.postgres).await?;
     let client = game.postgres.client().await?;
     let pending = game.revocations.pending();
     match sessions::start(&client, player).await {

@@ -100,6 +100,7 @@ pub async fn start(settings: Settings<AuthGame>, tasks: &Tasks) -> Result<Socket
             game: game.id.clone(),
             source,
         })?;
+        tasks.spawn(keys::show_early(game.clone(), tasks.clone()));
         tasks.spawn(revocations::keep(game.revocations.clone(), tasks.clone()));
         tasks.spawn(deletions::carry_out(game.clone(), tasks.clone()));
         tasks.spawn(cleaning::keep_clean(game, tasks.clone()));

@@ -58,6 +58,7 @@ pub(crate) async fn refresh(game: Arc<Game>, question: RefreshSession) -> Result
         )
     };
     let token = RefreshToken::parse(&question.refresh_token).ok_or_else(unknown)?;
+    game.keys.show(&game.postgres).await?;
     let successor = RefreshToken::fresh();
     let client = game.postgres.client().await?;
     let exchanged = store::refresh_tokens::exchange(&client, &token.hash(), &successor.hash()).await?;

@@ -8,3 +8,4 @@ pub(crate) mod named_players;
 pub(crate) mod players;
 pub(crate) mod refresh_tokens;
 pub(crate) mod sessions;
+pub(crate) mod signing_keys;

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use gaia_names::GameId;
 use gaia_protocol::{
     ErrorCode, Fault,
-    auth::{Caller, Claims, ISSUER},
+    auth::{ACCESS_TOKEN_SECONDS, Caller, Claims, ISSUER},
 };
 use gaia_service::{Bus, Call};
 use jsonwebtoken::{Algorithm, Validation};
@@ -18,6 +18,9 @@ use self::{keys::Keys, verified::VerifiedTokens};
 
 /// Longer than any token of ours. What is longer is not looked at.
 const LONGEST_TOKEN: usize = 2_048;
+
+/// How long a token may hold from now on, in seconds: as long as one of ours, and what two clocks may differ.
+const LONGEST_LIFE: i64 = ACCESS_TOKEN_SECONDS + 60;
 
 /// A token that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +79,10 @@ impl Tokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &key, &self.validation)
             .map_err(|_| Fault::from(ErrorCode::TokenInvalid))?
             .claims;
+        // Nobody of ours signs for longer, and a token that was checked holds whatever becomes of its key.
+        if claims.exp > now() + LONGEST_LIFE {
+            return Err(ErrorCode::TokenInvalid.into());
+        }
         Ok(Verified {
             caller: Caller {
                 player: claims.sub,

@@ -33,6 +33,16 @@ pub struct TestGame {
     signing_key: Secret,
 }
 
+/// Another key to sign access tokens with.
+///
+/// # Panics
+///
+/// If the system gives no randomness.
+#[must_use]
+pub fn signing_key() -> Secret {
+    signing_key_pem().expect("the system gives randomness")
+}
+
 /// Nobody asks for it on loopback ports that only a test knows, but the services insist.
 const ADMIN_TOKEN: &str = "the-admin-token-of-a-test-cluster";
 
@@ -71,13 +81,12 @@ impl TestGame {
                 .expect("a game can be provisioned")
         };
         let access = on_store_runtime(provision).await;
-        let signing_key = signing_key_pem().expect("the system gives randomness");
         Self {
             id,
             access,
             stores,
             folder,
-            signing_key,
+            signing_key: signing_key(),
         }
     }
 

@@ -20,7 +20,7 @@ pub use cluster::{ClusterOptions, TestCluster};
 pub use fake_open_meteo::FakeOpenMeteo;
 pub use feed_server::{FeedServer, Page};
 pub use foreign_mcp::{MCP_REVISIONS, foreign_mcp};
-pub use game::TestGame;
+pub use game::{TestGame, signing_key};
 pub use hostile::hostile;
 pub use reaper::scratch_folder;
 pub use scripted_llm::{Ending, ReceivedCall, Script, ScriptedLlm};

@@ -66,3 +66,32 @@ async fn a_signing_key_that_is_none_keeps_auth_from_starting_and_is_not_shown() 
     assert!(text.contains(game.id.as_str()) && text.contains("Ed25519"), "{text}");
     assert!(!text.contains("c2VjcmV0"), "{text}");
 }
+
+#[tokio::test]
+async fn while_the_signing_key_is_replaced_every_instance_shows_both() {
+    let before = House::open().await;
+    let former = before.guest().await;
+    let mut settings = before.game.auth_settings();
+    settings.games[0].signing_key = gaia_testkit::signing_key();
+    let tasks = gaia_service::Tasks::default();
+    gaia_auth::start(settings, &tasks).await.unwrap();
+    // Any of the two answers; each signs with its own.
+    let mut signed_with = std::collections::BTreeSet::new();
+    for _ in 0..1_000 {
+        let guest = before.guest().await;
+        let header = jsonwebtoken::decode_header(guest.access_token.expose()).unwrap();
+        signed_with.insert(header.kid.unwrap());
+        for token in [&guest, &former] {
+            before.claims(token).await;
+        }
+        if signed_with.len() == 2 {
+            break;
+        }
+    }
+    assert_eq!(signed_with.len(), 2, "only one of two instances is asked");
+    before
+        .change("UPDATE auth.signing_keys SET shown_until = now() WHERE game_id = $1")
+        .await;
+    let keys = before.ask(ReadKeys {}).await.unwrap();
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 1, "{keys}");
+}

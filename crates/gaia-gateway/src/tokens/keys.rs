@@ -14,8 +14,11 @@ use jsonwebtoken::{
 };
 use serde_json::Value;
 
-/// A key nobody knows sends us to `auth` at most this often: the key's name comes from whoever sent the token.
-const ASKED_AGAIN: Duration = Duration::from_secs(3);
+/// A key nobody knows sends us to `auth` at most this often: the key's name comes from whoever sent the token. Who comes
+/// sooner waits, because a key may be that new.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
+/// A failure holds only so long, so that a cluster that is coming up answers as soon as it can.
+const FAILURE_HOLDS: Duration = Duration::from_millis(300);
 /// Keys that were withdrawn are forgotten after this.
 const FRESH: Duration = Duration::from_secs(300);
 
@@ -23,8 +26,15 @@ const FRESH: Duration = Duration::from_secs(300);
 pub(super) struct Keys {
     bus: Bus,
     known: RwLock<Option<Arc<Known>>>,
-    /// Held while `auth` is asked: when it was asked last, and what it said.
-    asking: tokio::sync::Mutex<Option<(Instant, Result<(), Fault>)>>,
+    /// Held while `auth` is asked, with the last time.
+    asking: tokio::sync::Mutex<Option<Asked>>,
+}
+
+/// One time that `auth` was asked.
+struct Asked {
+    began: Instant,
+    ended: Instant,
+    said: Result<(), Fault>,
 }
 
 struct Known {
@@ -85,16 +95,23 @@ impl Keys {
         self.current()?.by_name.get(name).cloned()
     }
 
-    /// Asks `auth`, unless it was asked a moment ago: then what it said still holds.
+    /// Asks `auth`, unless somebody else has done so since we came, or in vain a moment ago.
     async fn ask(&self, call: &Call) -> Result<(), Fault> {
+        let came = Instant::now();
         let mut asking = self.asking.lock().await;
-        if let Some((at, said)) = &*asking {
-            // A failure holds only shortly, so that a cluster that is coming up answers as soon as it can.
-            let holds = if said.is_ok() { ASKED_AGAIN } else { ASKED_AGAIN / 10 };
-            if at.elapsed() < holds {
-                return said.clone();
+        if let Some(last) = &*asking {
+            let holds = match last.said {
+                Ok(()) => last.began >= came,
+                Err(_) => last.ended >= came || last.ended.elapsed() < FAILURE_HOLDS,
+            };
+            if holds {
+                return last.said.clone();
+            }
+            if last.said.is_ok() {
+                tokio::time::sleep_until((last.began + ASKED_AGAIN).into()).await;
             }
         }
+        let began = Instant::now();
         let said = match self.bus.ask(call, &ReadKeys {}).await {
             Ok(document) => {
                 let known = Known {
@@ -107,7 +124,11 @@ impl Keys {
             }
             Err(fault) => Err(fault),
         };
-        *asking = Some((Instant::now(), said.clone()));
+        *asking = Some(Asked {
+            began,
+            ended: Instant::now(),
+            said: said.clone(),
+        });
         said
     }
 }

@@ -1,8 +1,8 @@
 //! Tokens that are not what they claim to be.
 
-use gaia_deploy::secrets::signing_key_pem;
 use gaia_names::Secret;
-use gaia_testkit::{TestCluster, Visitor};
+use gaia_service::Tasks;
+use gaia_testkit::{TestCluster, Visitor, signing_key};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ async fn only_an_unexpired_token_of_this_game_signed_by_its_key_is_taken() {
     let token = player.access_token.clone().unwrap();
     let (name, claims) = read(&token);
     let ours = cluster.game.auth_settings().games.remove(0).signing_key;
-    let foreign = signing_key_pem().unwrap();
+    let foreign = signing_key();
     let now = claims["iat"].as_i64().unwrap();
 
     assert_eq!(code(&player, &token).await, "taken");
@@ -59,6 +59,10 @@ async fn only_an_unexpired_token_of_this_game_signed_by_its_key_is_taken() {
         (
             "another game",
             signed(&with(&claims, "aud", json!("another-game")), Some(&name), &ours),
+        ),
+        (
+            "a day of life",
+            signed(&with(&claims, "exp", json!(now + 86_400)), Some(&name), &ours),
         ),
         (
             "another issuer",
@@ -137,4 +141,25 @@ async fn a_refresh_token_used_twice_ends_its_session() {
         "refresh_reused"
     );
     assert_eq!(player.get("/v1/players/me").await.code(), "session_ended");
+}
+
+#[tokio::test]
+async fn a_token_of_a_key_that_was_just_made_is_taken_at_once() {
+    let cluster = TestCluster::start().await;
+    let before = cluster.visitor().await;
+    assert_eq!(before.get("/v1/players/me").await.status, 200);
+    let (former, _) = read(before.access_token.as_ref().unwrap());
+    let mut settings = cluster.game.auth_settings();
+    settings.games[0].signing_key = signing_key();
+    gaia_auth::start(settings, &Tasks::default()).await.unwrap();
+    // The gateway asked for the keys a moment ago, and any of the two lets the next one in.
+    for _ in 0..1_000 {
+        let newcomer = cluster.visitor().await;
+        let token = newcomer.access_token.as_ref().unwrap();
+        assert_eq!(code(&newcomer, token).await, "taken");
+        if read(token).0 != former {
+            return;
+        }
+    }
+    panic!("only one of two instances is asked");
 }

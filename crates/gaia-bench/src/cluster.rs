@@ -20,6 +20,7 @@ const GAME: &str = "bench-game";
 pub(crate) struct Home {
     folder: PathBuf,
     games: Mutex<Vec<String>>,
+    kubeconfig: Option<PathBuf>,
 }
 
 impl Home {
@@ -28,7 +29,17 @@ impl Home {
         Self {
             folder: gaia_testkit::scratch_folder(),
             games: Mutex::default(),
+            kubeconfig: None,
         }
+    }
+
+    /// What is brought up from now on runs there.
+    pub(crate) fn use_kubernetes(&mut self, kubeconfig: PathBuf) {
+        self.kubeconfig = Some(kubeconfig);
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Brings a game up and says where players connect.
@@ -63,6 +74,9 @@ impl Home {
             .args(arguments)
             .env("GAIA_HOME", &self.folder)
             .env("GAIA_MODELS", models());
+        if let Some(kubeconfig) = &self.kubeconfig {
+            command.env("KUBECONFIG", kubeconfig);
+        }
         command
     }
 }

@@ -3,6 +3,7 @@
 mod deadline;
 mod load;
 mod offline;
+mod plans;
 mod security;
 mod size;
 mod tools;
@@ -42,6 +43,9 @@ pub(crate) const ALL: &[(&str, Row)] = &[
     ("idle sockets on one gateway", || Box::pin(size::sockets())),
     ("row-level security on the hot path", || Box::pin(security::row_level())),
     ("a tool call through the host", || Box::pin(tools::through_the_host())),
+    ("plans that find nothing to do, on Kubernetes", || {
+        Box::pin(plans::no_op())
+    }),
     ("embeddings", || Box::pin(offline::embeddings())),
     ("offline answers that fit", || Box::pin(offline::fitting())),
 ];

@@ -13,7 +13,7 @@ use crate::{DeployError, Home, admin_api::Gateway, observe};
 pub struct Admin {
     game: GameId,
     gateway: Gateway,
-    token: Secret,
+    tokens: Vec<Secret>,
 }
 
 impl Admin {
@@ -28,13 +28,13 @@ impl Admin {
             game: game.clone(),
             why: why.to_owned(),
         };
-        let own = observed.secrets.as_ref().and_then(|secrets| secrets.games.get(game));
-        let own = own.ok_or_else(|| refused("the cluster does not host it"))?;
-        let token = own.admin_token.clone();
+        let tokens = observed.secrets.as_ref().map(|secrets| secrets.admin_tokens(game));
+        let tokens = tokens.filter(|tokens| !tokens.is_empty());
+        let tokens = tokens.ok_or_else(|| refused("the cluster does not host it"))?;
         Ok(Self {
             game: game.clone(),
             gateway: observed.gateway.ok_or_else(|| refused("no gateway of it runs"))?,
-            token,
+            tokens,
         })
     }
 
@@ -78,7 +78,7 @@ impl Admin {
         body: Option<&Value>,
     ) -> Result<T, DeployError> {
         let path = format!("keys/{}{rest}", self.game);
-        let answer = self.gateway.ask(&self.token, method, &path, body).await;
+        let answer = self.gateway.ask(&self.tokens, method, &path, body).await;
         answer.map_err(|why| DeployError::Admin {
             game: self.game.clone(),
             why,

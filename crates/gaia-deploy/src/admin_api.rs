@@ -37,15 +37,15 @@ pub struct Answer {
 
 impl Gateway {
     /// Asks which bundle a game uses.
-    pub(crate) async fn in_use(&self, game: &GameId, token: &Secret) -> Result<BundleInUse, String> {
+    pub(crate) async fn in_use(&self, game: &GameId, tokens: &[Secret]) -> Result<BundleInUse, String> {
         let answer = self
-            .send(token, Method::GET, &format!("bundles/{game}"), None, PATIENCE)
+            .send(tokens, Method::GET, &format!("bundles/{game}"), None, PATIENCE)
             .await?;
         answer.read()
     }
 
     /// Gives it a game's bundle. It is well if the game uses it, or a newer one, then.
-    pub(crate) async fn publish(&self, bundle: &Bundle, token: &Secret) -> Result<(), DeployError> {
+    pub(crate) async fn publish(&self, bundle: &Bundle, tokens: &[Secret]) -> Result<(), DeployError> {
         let game = &bundle.game;
         let failed = |why: String| DeployError::Publish {
             game: game.to_string(),
@@ -53,7 +53,7 @@ impl Gateway {
         };
         let body = serde_json::to_string(bundle).map_err(|fault| failed(fault.to_string()))?;
         let path = format!("bundles/{game}");
-        let answer = self.send(token, Method::PUT, &path, Some(body), PUBLISHING).await;
+        let answer = self.send(tokens, Method::PUT, &path, Some(body), PUBLISHING).await;
         let answer = answer.map_err(failed)?;
         if answer.is_success() {
             return Ok(());
@@ -62,7 +62,7 @@ impl Gateway {
         let is_conflict = answer.status == 409;
         if is_conflict
             && self
-                .in_use(game, token)
+                .in_use(game, tokens)
                 .await
                 .is_ok_and(|used| used.generation >= bundle.generation)
         {
@@ -74,26 +74,26 @@ impl Gateway {
     /// Asks something. What it is asked and what it answers may hold secrets, so neither is told.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
-        token: &Secret,
+        tokens: &[Secret],
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, String> {
         let body = body.map(Value::to_string);
-        self.send(token, method, path, body, PUBLISHING).await?.read()
+        self.send(tokens, method, path, body, PUBLISHING).await?.read()
     }
 
     async fn send(
         &self,
-        token: &Secret,
+        tokens: &[Secret],
         method: Method,
         path: &str,
         body: Option<String>,
         patience: Duration,
     ) -> Result<Answer, String> {
         match self {
-            Self::Port(port) => call(*port, token, method, path, body, patience).await,
-            Self::Container(exec) => exec.admin(&method, path, body, patience).await,
+            Self::Port(port) => call(*port, tokens, method, path, body, patience).await,
+            Self::Container(exec) => exec.admin(tokens, &method, path, body, patience).await,
         }
     }
 }
@@ -121,12 +121,31 @@ impl Answer {
     }
 }
 
-/// Asks the admin API of the gateway whose second port on this machine is given.
+/// Asks the admin API of the gateway whose second port on this machine is given, with the first of the tokens that it takes:
+/// while secrets are replaced, it may know the former one.
 ///
 /// # Errors
 ///
 /// In words, if it does not answer.
 pub async fn call(
+    ops_port: u16,
+    tokens: &[Secret],
+    method: Method,
+    path: &str,
+    body: Option<String>,
+    patience: Duration,
+) -> Result<Answer, String> {
+    let mut answer = Err("the game has no token of its own".to_owned());
+    for token in tokens {
+        answer = call_with(ops_port, token, method.clone(), path, body.clone(), patience).await;
+        if !answer.as_ref().is_ok_and(|answer| answer.status == 401) {
+            break;
+        }
+    }
+    answer
+}
+
+async fn call_with(
     ops_port: u16,
     token: &Secret,
     method: Method,

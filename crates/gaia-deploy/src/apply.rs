@@ -192,8 +192,11 @@ async fn carry_out(
     for (index, step) in plan.steps.iter().enumerate() {
         work.record().intent = Some(journal.begin(step));
         work.keep().await?;
-        journal.before(step);
-        match work.carry_out(step).await {
+        let outcome = match journal.before(step) {
+            Ok(()) => work.carry_out(step).await,
+            Err(fault) => Err(fault),
+        };
+        match outcome {
             Ok(made) => {
                 journal.after(step);
                 if let Some(held) = &mut held {
@@ -318,8 +321,11 @@ async fn end(home: &Home, plan: &Plan, options: ApplyOptions<'_>) -> Result<Appl
             record.intent = Some(intent);
             ending.keep(record).await?;
         }
-        journal.before(step);
-        match ending.carry_out(step, plan.keeps_volumes).await {
+        let outcome = match journal.before(step) {
+            Ok(()) => ending.carry_out(step, plan.keeps_volumes).await,
+            Err(fault) => Err(fault),
+        };
+        match outcome {
             Ok(found) => kept.extend(found),
             Err(fault) => {
                 journal.fail(step, &fault, plan.steps.get(index + 1..).unwrap_or_default());

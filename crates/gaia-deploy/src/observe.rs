@@ -192,6 +192,12 @@ impl Observed {
         }
     }
 
+    /// Whether secrets that were replaced are still known somewhere.
+    #[must_use]
+    pub fn has_former_secrets(&self) -> bool {
+        self.secrets.as_ref().is_some_and(|secrets| secrets.former.is_some())
+    }
+
     pub(crate) fn is_meant_to_run(&self) -> bool {
         self.record.as_ref().is_some_and(|record| record.life == Life::Up)
     }
@@ -414,8 +420,8 @@ impl Observed {
         };
         let Some(gateway) = &self.gateway else { return };
         for game in record.bundles.keys() {
-            if let Some(own) = secrets.games.get(game) {
-                let answer = gateway.in_use(game, &own.admin_token).await;
+            if secrets.games.contains_key(game) {
+                let answer = gateway.in_use(game, &secrets.admin_tokens(game)).await;
                 self.bundles_in_use.insert(game.clone(), answer);
             }
         }

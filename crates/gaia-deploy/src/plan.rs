@@ -13,7 +13,7 @@ use gaia_names::ClusterName;
 use serde::{Deserialize, Serialize};
 
 pub use self::cost::Cost;
-use crate::{Blueprint, Observed};
+use crate::{Blueprint, DeployError, Observed, secrets::Secrets};
 
 /// A step's name, stable across plans: `store:postgres`, `service:chat-1`, `bundle:zombie-survival`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -104,12 +104,42 @@ impl Plan {
     /// What makes the observed cluster what the blueprint says. Pure.
     #[must_use]
     pub fn between(observed: &Observed, blueprint: &Blueprint) -> Self {
+        Self::with_secrets(observed, blueprint, observed.secrets.clone())
+    }
+
+    /// The same with others in the place of the cluster's secrets. Where that was begun and has not ended, it goes on.
+    ///
+    /// # Errors
+    ///
+    /// If the cluster has none, is not as it should be otherwise, or the system gives no randomness.
+    pub fn rotating(observed: &Observed, blueprint: &Blueprint) -> Result<Self, DeployError> {
+        let mut secrets = observed.secrets.clone().ok_or_else(|| {
+            DeployError::Input(format!(
+                "the secrets of `{}` are missing: there is nothing to replace",
+                observed.cluster
+            ))
+        })?;
+        if secrets.former.is_none() {
+            let other = Self::between(observed, blueprint).steps;
+            // What only has to be written down is written down by this as well.
+            if let Some(step) = other.iter().find(|step| step.id.0 != ids::RECORD) {
+                return Err(DeployError::Input(format!(
+                    "`{}` is not as it should be ({}: {}), so its secrets stay as they are; bring it up first: `gaia up <folder>`",
+                    observed.cluster, step.id, step.why
+                )));
+            }
+            secrets.rotate()?;
+        }
+        Ok(Self::with_secrets(observed, blueprint, Some(secrets)))
+    }
+
+    fn with_secrets(observed: &Observed, blueprint: &Blueprint, secrets: Option<Secrets>) -> Self {
         Self {
             cluster: blueprint.cluster.clone(),
             parent: observed.parent().generation,
             generation: blueprint.generation,
             blueprint: blueprint.digest.clone(),
-            steps: steps::towards(observed, blueprint),
+            steps: steps::towards(observed, blueprint, secrets),
             keeps_volumes: false,
             cost: None,
         }

@@ -1,4 +1,9 @@
 //! The secrets of one cluster: made here, kept in one file of mode 0600, never shown.
+//!
+//! They are replaced with an overlap, and each stage is written down before anything follows from it: first the new ones
+//! stand beside the former ones and the stores know both, while the services move to the new; then the stores forget the
+//! former ones; then they go from the file. Logins have a second name, in turn with the first, so that nobody who is
+//! connected is cut off before all have moved.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +13,11 @@ use gaia_names::{GameId, Secret, Service, Store, expose};
 use rand::{TryRng, rngs::SysRng};
 use serde::{Deserialize, Serialize};
 
-use crate::{Blueprint, DeployError};
+use crate::{
+    Blueprint, DeployError, Step,
+    apply::Made,
+    plan::ids::{FORGOTTEN_SECRETS, FORMER_SECRETS, NEW_SECRETS},
+};
 
 /// The services that have tables.
 pub(crate) const WITH_TABLES: [Service; 2] = [Service::Auth, Service::Chat];
@@ -36,6 +45,20 @@ pub(crate) struct Secrets {
     pub(crate) nodes: Secret,
     /// Those of each game.
     pub(crate) games: BTreeMap<GameId, GameSecrets>,
+    /// How often they were replaced.
+    #[serde(default)]
+    pub(crate) rotation: u32,
+    /// Those that they replace, until nothing knows them any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) former: Option<Box<Former>>,
+}
+
+/// Secrets that are being replaced.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Former {
+    pub(crate) secrets: Secrets,
+    /// Whether every service has moved to the new ones, so that the stores are to forget these.
+    pub(crate) are_ending: bool,
 }
 
 /// The secrets of one game in a cluster.
@@ -66,11 +89,20 @@ impl Secrets {
             inference: random()?,
             nodes: none(),
             games: BTreeMap::new(),
+            rotation: 0,
+            former: None,
         })
     }
 
-    /// Makes those that a blueprint asks for, unless they are there.
+    /// Makes those that a blueprint asks for, unless they are there, and drops those of games that it has not.
     pub(crate) fn complete(&mut self, blueprint: &Blueprint) -> Result<(), DeployError> {
+        self.games.retain(|game, _| blueprint.games.contains_key(game));
+        if let Some(former) = &mut self.former {
+            former
+                .secrets
+                .games
+                .retain(|game, _| blueprint.games.contains_key(game));
+        }
         for game in blueprint.games.keys() {
             self.add_game(game)?;
         }
@@ -91,6 +123,102 @@ impl Secrets {
             self.games.insert(game.clone(), GameSecrets::make()?);
         }
         Ok(())
+    }
+
+    /// Makes others in their place and remembers these as the former ones. What the nodes of a store show each other stays,
+    /// because NATS takes one password alone.
+    pub(crate) fn rotate(&mut self) -> Result<(), DeployError> {
+        let mut new = Self::make()?;
+        for game in self.games.keys() {
+            new.add_game(game)?;
+        }
+        new.nodes = self.nodes.clone();
+        new.rotation = self.rotation.wrapping_add(1);
+        let former = Former {
+            secrets: std::mem::replace(self, new),
+            are_ending: false,
+        };
+        self.former = Some(Box::new(former));
+        Ok(())
+    }
+
+    /// Does what a step of a rotation says, once, however often it is asked for. What is made is to be kept then.
+    pub(crate) fn carry_on(&mut self, step: &Step) -> Result<Made, DeployError> {
+        match step.id.0.as_str() {
+            NEW_SECRETS if self.former.is_none() => {
+                self.rotate()?;
+                Ok(Some((self.rotation.to_string(), String::new())))
+            }
+            FORMER_SECRETS => {
+                if let Some(former) = &mut self.former {
+                    former.are_ending = true;
+                }
+                Ok(None)
+            }
+            FORGOTTEN_SECRETS if self.former.as_ref().is_none_or(|former| former.are_ending) => {
+                self.former = None;
+                Ok(None)
+            }
+            _ => Err(DeployError::OtherBlueprint),
+        }
+    }
+
+    /// All that the stores are to know, the newest first.
+    pub(crate) fn known(&self) -> impl Iterator<Item = &Self> {
+        let former = self.former.iter().filter(|former| !former.are_ending);
+        [self].into_iter().chain(former.map(|former| &former.secrets))
+    }
+
+    /// All that may open something, the newest first: in the midst of a change nobody knows which does.
+    pub(crate) fn tried(&self) -> impl Iterator<Item = &Self> {
+        [self]
+            .into_iter()
+            .chain(self.former.iter().map(|former| &former.secrets))
+    }
+
+    /// What the gateways of a game take for its admin's, the newest first.
+    pub(crate) fn admin_tokens(&self, game: &GameId) -> Vec<Secret> {
+        let known = self.tried().filter_map(|tried| tried.games.get(game));
+        known.map(|own| own.admin_token.clone()).collect()
+    }
+
+    /// The same without former ones that the stores are to forget.
+    pub(crate) fn in_force(&self) -> Self {
+        let mut own = self.clone();
+        own.former = own.former.filter(|former| !former.are_ending);
+        own
+    }
+
+    /// Whose password opens Postgres.
+    pub(crate) fn postgres_users(&self) -> impl Iterator<Item = (&GameId, Service, &Secret)> {
+        let games = self.games.iter();
+        games.flat_map(|(game, own)| {
+            own.postgres
+                .iter()
+                .map(move |(service, secret)| (game, *service, secret))
+        })
+    }
+
+    /// As whom the services of a game come to Redis.
+    pub(crate) fn redis_user(&self, game: &GameId) -> String {
+        self.in_turn(game.to_string())
+    }
+
+    /// As whom a service comes to Postgres and NATS. Row-level security goes by what stands before the first `/`.
+    pub(crate) fn service_user(&self, game: &GameId, service: Service) -> String {
+        self.in_turn(format!("{game}/{service}"))
+    }
+
+    fn in_turn(&self, name: String) -> String {
+        match self.rotation % 2 {
+            0 => name,
+            _ => format!("{name}/2"),
+        }
+    }
+
+    /// Whether the stores are to forget former ones.
+    pub(crate) fn are_ending(&self) -> bool {
+        self.former.as_ref().is_some_and(|former| former.are_ending)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     Blueprint, DeployError, Drift, Home, Observed, ObservedProcess, Plan, Step, StepId,
     containers::parts::Role,
     observe,
-    plan::ids::SECRETS,
+    plan::ids::{NEW_SECRETS, SECRETS},
     record::{Intent, Life, Record},
     targets::{
         compose::{engine::Engine, render::project},
@@ -241,8 +241,10 @@ impl ClusterStatus {
 }
 
 fn secrets_made_at(observed: &Observed) -> Option<DateTime<Utc>> {
-    let made = observed.record.as_ref()?.resources.get(&StepId(SECRETS.to_owned()))?;
-    observed.secrets.as_ref().map(|_| made.at)
+    let resources = &observed.record.as_ref()?.resources;
+    let made = [SECRETS, NEW_SECRETS].map(|id| resources.get(&StepId(id.to_owned())));
+    let newest = made.into_iter().flatten().map(|made| made.at).max();
+    newest.filter(|_| observed.secrets.is_some())
 }
 
 /// What a plan towards what was applied would put right.

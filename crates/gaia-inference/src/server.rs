@@ -33,8 +33,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// How to serve.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The bearer key that every request needs, but those to `/health/...`.
-    pub key: Secret,
+    /// The bearer keys of which every request needs one, but those to `/health/...`. There are two while one is replaced.
+    pub keys: Vec<Secret>,
     /// The folder of installed models.
     pub models_folder: PathBuf,
     /// The model to serve, by its name in the catalogue.
@@ -57,7 +57,7 @@ impl Settings {
     #[must_use]
     pub fn new(key: Secret, models_folder: impl Into<PathBuf>, cache_folder: impl Into<PathBuf>) -> Self {
         Self {
-            key,
+            keys: vec![key],
             models_folder: models_folder.into(),
             model: models::EMBEDDING_MODEL.into(),
             cache_folder: cache_folder.into(),
@@ -90,7 +90,7 @@ pub enum ServeError {
 
 /// What every request may reach.
 pub(crate) struct Shared {
-    key: Key,
+    keys: Vec<Key>,
     model: &'static Model,
     request_limit: Duration,
     cache: Cache,
@@ -121,7 +121,7 @@ pub async fn serve(
     let worker = Worker::start(start).map_err(ServeError::Thread)?;
     let mut life = worker.life();
     let shared = Arc::new(Shared {
-        key: Key::new(&settings.key),
+        keys: settings.keys.iter().map(Key::new).collect(),
         model,
         request_limit: settings.request_limit,
         cache: Cache::new(Kept::open(&settings.cache_folder.join(KEPT_FILE), model)),

@@ -156,6 +156,12 @@ pub(crate) enum Verb {
     /// client of OpenAI's. Players themselves need none.
     #[command(verbatim_doc_comment)]
     Keys(verbs::keys::Arguments),
+    /// Replace the secrets with which a game's own parts come to each other
+    ///
+    /// Gaia makes them and shows them to nobody: the logins of Postgres, Redis and NATS, the key that signs access tokens,
+    /// the admin's token, in containers the key of the model.
+    #[command(verbatim_doc_comment)]
+    Secrets(verbs::secrets::Arguments),
     /// List a game's tools, call one, or accept one that changed
     ///
     /// Starts the tool servers of a game's folder on this machine and shows each with its tools: what they do, whether they

@@ -19,22 +19,23 @@ pub(crate) mod play;
 pub(crate) mod render;
 pub(crate) mod restart;
 pub(crate) mod scale;
+pub(crate) mod secrets;
 pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod tools;
 pub(crate) mod up;
 
-use std::{env, future::Future, process::ExitCode};
+use std::{env, future::Future, process::ExitCode, time::Duration};
 
 use anyhow::Context;
-use gaia_deploy::{ApplyOptions, DeployError, Event, Home, Program};
+use gaia_deploy::{ApplyOptions, Blueprint, DeployError, Event, Home, Plan, Program, StepId};
 use gaia_names::{ClusterName, GameId};
 
 use crate::{
     commands::Verb,
     environment,
     failure::{Failure, Outcome, Told},
-    output::Output,
+    output::{Output, Steps},
 };
 
 /// Does what a verb says and tells why if it fails.
@@ -57,6 +58,7 @@ pub(crate) fn run(verb: Verb) -> ExitCode {
         Verb::Doctor(arguments) => tell(arguments.json.json, block_on(doctor::run(&arguments))),
         Verb::Model(arguments) => tell(arguments.is_json(), model::run(&arguments)),
         Verb::Keys(arguments) => tell(arguments.is_json(), block_on(keys::run(&arguments))),
+        Verb::Secrets(arguments) => tell(arguments.is_json(), block_on(secrets::run(&arguments))),
         Verb::Tools(arguments) => tell(arguments.json.json, block_on(tools::run(&arguments))),
         Verb::Mcp(arguments) => tell(false, block_on(mcp::run(&arguments))),
         Verb::Play(arguments) => tell(false, block_on(play::run(&arguments))),
@@ -95,6 +97,30 @@ fn options<'a>(command: String, on_event: &'a mut (dyn FnMut(Event) + Send)) -> 
     })
 }
 
+/// Carries out a plan, and while secrets are replaced what follows from it: the stores forget the former ones only when no
+/// service uses them any more.
+async fn apply(
+    home: &Home,
+    plan: &Plan,
+    blueprint: &Blueprint,
+    command: &str,
+    steps: &mut Steps,
+) -> anyhow::Result<Vec<(StepId, Duration)>> {
+    let mut on_event = |event: Event| steps.on(event);
+    let mut done = Vec::new();
+    let mut next = plan.clone();
+    while !next.is_empty() {
+        let options = options(command.to_owned(), &mut on_event)?;
+        done.extend(gaia_deploy::apply(home, &next, blueprint, options).await?.steps);
+        let observed = gaia_deploy::observe(home, &next.cluster).await?;
+        if !observed.has_former_secrets() {
+            break;
+        }
+        next = Plan::between(&observed, blueprint);
+    }
+    Ok(done)
+}
+
 /// The cluster that a name means: its own, or the shared one of the game with that name.
 async fn cluster_named(home: &Home, name: &str) -> anyhow::Result<ClusterName> {
     let cluster = parse_cluster(name)?;
@@ -112,7 +138,7 @@ async fn cluster_named(home: &Home, name: &str) -> anyhow::Result<ClusterName> {
 }
 
 /// The cluster of that very name, for what happens to a whole cluster.
-async fn whole_cluster(home: &Home, verb: &str, name: &str) -> anyhow::Result<ClusterName> {
+async fn whole_cluster(home: &Home, command: impl Fn(&str) -> String, name: &str) -> anyhow::Result<ClusterName> {
     let cluster = parse_cluster(name)?;
     if home.cluster(&cluster).path().exists() {
         return Ok(cluster);
@@ -121,7 +147,7 @@ async fn whole_cluster(home: &Home, verb: &str, name: &str) -> anyhow::Result<Cl
         Some(shared) => Err(
             Failure::new(format!("game `{name}` shares the cluster `{shared}` with others"))
                 .bad_input()
-                .help(format!("`gaia {verb} {shared}` does it to all of them"))
+                .help(format!("`gaia {}` does it to all of them", command(shared.as_str())))
                 .into(),
         ),
         None => Ok(cluster),

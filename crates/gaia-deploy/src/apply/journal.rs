@@ -8,10 +8,11 @@ use rustix::process::{Signal, getpid, kill_process};
 use super::Event;
 use crate::{DeployError, Step, StepId, record::Intent};
 
-/// Where tests have the process killed.
+/// Where tests have the process killed, or a step fail.
 ///
 /// `GAIA_ABORT_AT=<step>:before` kills it when the step's intent is written and nothing is done;
-/// `GAIA_ABORT_AT=<step>:after` when all is done and nothing of it is written. It is for tests alone.
+/// `GAIA_ABORT_AT=<step>:after` when all is done and nothing of it is written; `GAIA_ABORT_AT=<step>:fails` has the step fail
+/// in place of being done. It is for tests alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct AbortAt {
     step: String,
@@ -22,6 +23,7 @@ struct AbortAt {
 enum Moment {
     Before,
     After,
+    Fails,
 }
 
 impl AbortAt {
@@ -36,6 +38,7 @@ impl AbortAt {
         let moment = match moment {
             "before" => Moment::Before,
             "after" => Moment::After,
+            "fails" => Moment::Fails,
             _ => return None,
         };
         Some(Self {
@@ -86,13 +89,24 @@ impl<'a> Journal<'a> {
     }
 
     /// The intent is on disk and nothing is done.
-    pub(crate) fn before(&self, step: &Step) {
-        self.abort(step, Moment::Before);
+    pub(crate) fn before(&self, step: &Step) -> Result<(), DeployError> {
+        if self.is_now(step, Moment::Before) {
+            die();
+        }
+        match self.is_now(step, Moment::Fails) {
+            false => Ok(()),
+            true => Err(DeployError::System {
+                doing: "do what a test wants to fail",
+                source: std::io::Error::other("GAIA_ABORT_AT names it"),
+            }),
+        }
     }
 
     /// All is done and nothing of it is on disk.
     pub(crate) fn after(&self, step: &Step) {
-        self.abort(step, Moment::After);
+        if self.is_now(step, Moment::After) {
+            die();
+        }
     }
 
     /// A step is done, and what it made is on disk.
@@ -121,16 +135,15 @@ impl<'a> Journal<'a> {
         self.done
     }
 
-    fn abort(&self, step: &Step, moment: Moment) {
-        if self
-            .abort_at
-            .as_ref()
-            .is_some_and(|at| at.step == step.id.0 && at.moment == moment)
-        {
-            // The way a process is killed that may do nothing about it.
-            let _ = kill_process(getpid(), Signal::KILL);
-        }
+    fn is_now(&self, step: &Step, moment: Moment) -> bool {
+        let at = self.abort_at.as_ref();
+        at.is_some_and(|at| at.step == step.id.0 && at.moment == moment)
     }
+}
+
+/// The way a process is killed that may do nothing about it.
+fn die() {
+    let _ = kill_process(getpid(), Signal::KILL);
 }
 
 #[cfg(test)]

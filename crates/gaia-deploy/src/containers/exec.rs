@@ -3,7 +3,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use gaia_kubernetes::Kubernetes;
+use gaia_names::Secret;
 use reqwest::Method;
+use serde_json::json;
 
 use crate::{admin_api::Answer, error::with_cause, targets::compose::engine::Engine};
 
@@ -31,16 +33,19 @@ impl fmt::Debug for Exec {
 }
 
 impl Exec {
-    /// Asks the admin API of the gateway in the container. The token stays there.
+    /// Asks the admin API of the gateway in the container. The tokens go in by standard input, where no list of processes
+    /// shows them.
     pub(crate) async fn admin(
         &self,
+        tokens: &[Secret],
         method: &Method,
         path: &str,
         body: Option<String>,
         patience: Duration,
     ) -> Result<Answer, String> {
         let patience = patience + STARTING;
-        let body = body.unwrap_or_default();
+        let tokens: Vec<&str> = tokens.iter().map(Secret::expose).collect();
+        let body = format!("{}\n{}", json!(tokens), body.unwrap_or_default());
         let command = ["gaia", "admin", method.as_str(), path];
         let said = match self {
             Self::Docker { engine, container } => {

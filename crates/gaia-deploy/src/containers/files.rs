@@ -24,6 +24,14 @@ use crate::{
 /// The files of one part, by name.
 pub(crate) type Files = BTreeMap<String, Secret>;
 
+/// What a part reads at its start or not at all later: it starts again where that differs. Whom the stores know is told to
+/// them while they run.
+pub(crate) fn read_at_start(files: &Files) -> BTreeMap<&str, &str> {
+    const TOLD: [&str; 3] = ["superuser-password", "users.acl", "accounts.conf"];
+    let files = files.iter().filter(|(name, _)| !TOLD.contains(&name.as_str()));
+    files.map(|(name, text)| (name.as_str(), text.expose())).collect()
+}
+
 /// What the files of a cluster's parts are made from.
 pub(crate) struct Source<'a> {
     pub(crate) blueprint: &'a Blueprint,
@@ -64,11 +72,15 @@ impl Source<'_> {
             Role::Setup => {
                 let settings = SetUp {
                     addresses: self.addresses(),
-                    secrets: self.secrets.clone(),
+                    secrets: self.secrets.in_force(),
+                    reader: nats::reader(self.secrets),
                 };
                 named(vec![("settings.json", json(&settings)?)])
             }
-            Role::Inference => named(vec![("key", self.secrets.inference.clone())]),
+            Role::Inference => {
+                let keys = self.secrets.known().map(|known| known.inference.expose());
+                named(vec![("key", secret(keys.collect::<Vec<_>>().join("\n")))])
+            }
             Role::Service(service) => {
                 let settings = match service {
                     Service::Gateway => self.settings(|game, access| self.gateway(game, access)),

@@ -11,6 +11,12 @@ pub(crate) const FOLDERS: &str = "folders";
 pub(crate) const LEFTOVERS: &str = "leftovers";
 /// The generated secrets.
 pub(crate) const SECRETS: &str = "secrets";
+/// Secrets in the place of others, which hold beside them for a while.
+pub(crate) const NEW_SECRETS: &str = "secrets:new";
+/// The secrets that were replaced, when no service uses them any more.
+pub(crate) const FORMER_SECRETS: &str = "secrets:former";
+/// The same, when no store knows them any more.
+pub(crate) const FORGOTTEN_SECRETS: &str = "secrets:forgotten";
 /// The ports on loopback.
 pub(crate) const PORTS: &str = "ports";
 /// Postgres' data folder.

@@ -5,8 +5,8 @@ use gaia_names::{GameId, Service, Store};
 use super::{
     Action, Drift, Step, StepId,
     ids::{
-        FOLDERS, LEFTOVERS, PORTS, POSTGRES_DATA, RECORD, SECRETS, SUPERVISOR, bundle_digest, bundle_step,
-        folders_digest, service_step, store_step,
+        FOLDERS, FORGOTTEN_SECRETS, FORMER_SECRETS, LEFTOVERS, NEW_SECRETS, PORTS, POSTGRES_DATA, RECORD, SECRETS,
+        SUPERVISOR, bundle_digest, bundle_step, folders_digest, service_step, store_step,
     },
 };
 use crate::{
@@ -22,6 +22,11 @@ pub(crate) struct Sight<'a> {
     pub(crate) blueprint: &'a Blueprint,
     /// The record, unless what it speaks of goes away.
     pub(crate) record: Option<&'a Record>,
+    /// The secrets as they are to be, where there are any yet. What is missing of them, or is to be others, is made when the
+    /// plan is carried out; what stands for it here differs from what is there just as well.
+    pub(crate) secrets: Option<Secrets>,
+    /// Whether they are others than before.
+    pub(crate) rotates: bool,
 }
 
 pub(crate) const INTERRUPTED: &str = "an earlier command ended in the middle of it";
@@ -97,7 +102,8 @@ impl Sight<'_> {
         // Keys are no part of the digest. What cannot be read of them is somebody's doing.
         let told = self.observed.credentials();
         let is_told = told.is_none_or(|told| self.blueprint.credentials.are_told(&told, self.blueprint.target));
-        self.observed.is_meant_to_run() && self.record.is_some_and(is_whole) && is_told
+        let is_meant = self.observed.is_meant_to_run() && !self.replaces_secrets();
+        is_meant && self.record.is_some_and(is_whole) && is_told
     }
 
     /// The steps, those alone with a drift where that is what they are about.
@@ -140,6 +146,10 @@ impl Sight<'_> {
     }
 
     pub(crate) fn secrets(&self) -> Option<Step> {
+        if self.rotates {
+            let why = "others were asked for; the former ones hold until nothing uses them";
+            return Some(step(NEW_SECRETS, Action::Change, why, None));
+        }
         let kept = self.observed.secrets.as_ref().filter(|_| self.record.is_some());
         let missing = |secrets: &Secrets| {
             self.blueprint
@@ -166,6 +176,24 @@ impl Sight<'_> {
                     .then(|| step(SECRETS, Action::Change, INTERRUPTED, None)),
             },
         }
+    }
+
+    /// Whether secrets are being replaced.
+    pub(crate) fn replaces_secrets(&self) -> bool {
+        self.secrets.as_ref().is_some_and(|secrets| secrets.former.is_some())
+    }
+
+    /// What becomes of secrets that were replaced, once all else is done.
+    pub(crate) fn former_secrets(&self) -> Option<Step> {
+        let former = self.secrets.as_ref()?.former.as_ref()?;
+        let (id, why) = match former.are_ending {
+            false => (
+                FORMER_SECRETS,
+                "no service uses them any more: the stores are to forget them",
+            ),
+            true => (FORGOTTEN_SECRETS, "the stores have forgotten them"),
+        };
+        Some(step(id, Action::Remove, why, None))
     }
 
     pub(crate) fn ports(&self) -> Option<Step> {
@@ -290,8 +318,7 @@ impl Sight<'_> {
             let why = self.why_not_running(self.process(instance));
             return Some(step(&id.0, Action::Restart, &why, None).drifted(Drift::Missing));
         };
-        let secrets = self.observed.secrets.as_ref();
-        let wanted = self.record.zip(secrets).and_then(|(record, secrets)| {
+        let wanted = self.record.zip(self.secrets.as_ref()).and_then(|(record, secrets)| {
             services::settings(
                 &self.observed.folder,
                 self.blueprint,
@@ -302,6 +329,7 @@ impl Sight<'_> {
         });
         match wanted {
             None => restart("its ports or credentials change"),
+            Some(wanted) if wanted != *found && self.replaces_secrets() => restart("it is to use other secrets"),
             Some(wanted) if wanted != *found => restart(&services::difference(service, found, &wanted)),
             Some(_) if self.has_lost_nats() => restart("the port of NATS changes"),
             Some(wanted) if services::revision(&wanted) != process.revision => {

@@ -12,16 +12,24 @@ use super::{
 };
 use crate::{
     Blueprint, Observed,
+    secrets::Secrets,
     stores::{migrations, nats, postgres, redis},
     targets::{compose, kubernetes},
 };
 
 /// The steps towards a blueprint.
-pub(super) fn towards(observed: &Observed, blueprint: &Blueprint) -> Vec<Step> {
+pub(super) fn towards(observed: &Observed, blueprint: &Blueprint, mut secrets: Option<Secrets>) -> Vec<Step> {
+    if let Some(secrets) = &mut secrets {
+        // Without randomness the step that makes them says so.
+        drop(secrets.complete(blueprint));
+    }
+    let rotation = |secrets: Option<&Secrets>| secrets.map(|secrets| secrets.rotation);
     let mut sight = Sight {
         observed,
         blueprint,
         record: observed.record.as_ref(),
+        rotates: rotation(secrets.as_ref()) != rotation(observed.secrets.as_ref()),
+        secrets,
     };
     if sight.is_leftover() {
         sight.record = None;
@@ -53,7 +61,7 @@ fn on_this_machine(sight: &Sight<'_>) -> Vec<Step> {
         .flatten(),
     );
     steps.extend(STORES.iter().filter_map(|store| sight.store(*store)));
-    steps.extend(within_stores(sight, blueprint));
+    steps.extend(within_stores(sight));
     steps.extend(sight.removed());
     // The gateway comes last, so that whoever connects finds somebody to answer.
     let mut order: Vec<(Service, String)> = blueprint
@@ -67,6 +75,7 @@ fn on_this_machine(sight: &Sight<'_>) -> Vec<Step> {
             .filter_map(|(service, instance)| sight.instance(*service, instance)),
     );
     steps.extend(blueprint.games.keys().filter_map(|game| sight.bundle(game)));
+    steps.extend(sight.former_secrets());
     if steps.is_empty() {
         steps.extend(sight.note());
     }
@@ -74,21 +83,28 @@ fn on_this_machine(sight: &Sight<'_>) -> Vec<Step> {
 }
 
 /// What the stores must hold and whom they must know.
-fn within_stores(sight: &Sight<'_>, blueprint: &Blueprint) -> impl Iterator<Item = Step> {
-    let games = || blueprint.games.keys();
-    let differ = "the games that it serves differ";
+fn within_stores(sight: &Sight<'_>) -> impl Iterator<Item = Step> {
+    // While there are none, nothing can have been made of them either.
+    let of = |digest: fn(&Secrets) -> String| sight.secrets.as_ref().map(digest).unwrap_or_default();
+    let differ = match sight.replaces_secrets() {
+        true => "others are to log in",
+        false => "the games that it serves differ",
+    };
     let wanted = [
-        (POSTGRES_ROLES, postgres::roles_digest(games()), differ),
+        (POSTGRES_ROLES, of(postgres::roles_digest), differ),
         (
             POSTGRES_MIGRATIONS,
             migrations::digest(),
             "this version of Gaia has further migrations",
         ),
-        (REDIS_USERS, redis::users_digest(games()), differ),
+        (REDIS_USERS, of(redis::users_digest), differ),
         (
             NATS_ACCOUNTS,
-            nats::accounts_digest(games()),
-            "the games or their rights differ",
+            of(nats::accounts_digest),
+            match sight.replaces_secrets() {
+                true => differ,
+                false => "the games or their rights differ",
+            },
         ),
     ];
     wanted.into_iter().filter_map(|(id, digest, differs)| match id {

@@ -1,6 +1,7 @@
 //! Plans, as people read them.
 
 mod numbers;
+mod rotation;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,7 +87,7 @@ fn running(revision: String) -> ObservedProcess {
 }
 
 /// What the steps of a blueprint have made.
-fn made(blueprint: &Blueprint) -> BTreeMap<StepId, Resource> {
+fn made(blueprint: &Blueprint, secrets: &Secrets) -> BTreeMap<StepId, Resource> {
     let mut resources = BTreeMap::new();
     let mut make = |id: StepId, digest: String| {
         resources.insert(
@@ -105,10 +106,10 @@ fn made(blueprint: &Blueprint) -> BTreeMap<StepId, Resource> {
         (ids::PORTS, String::new()),
         (ids::POSTGRES_DATA, String::new()),
         (ids::SUPERVISOR, String::new()),
-        (ids::POSTGRES_ROLES, stores::postgres::roles_digest(games())),
+        (ids::POSTGRES_ROLES, stores::postgres::roles_digest(secrets)),
         (ids::POSTGRES_MIGRATIONS, migrations::digest()),
-        (ids::REDIS_USERS, stores::redis::users_digest(games())),
-        (ids::NATS_ACCOUNTS, stores::nats::accounts_digest(games())),
+        (ids::REDIS_USERS, stores::redis::users_digest(secrets)),
+        (ids::NATS_ACCOUNTS, stores::nats::accounts_digest(secrets)),
     ] {
         make(StepId(id.to_owned()), digest);
     }
@@ -142,7 +143,7 @@ fn after(blueprint: &Blueprint) -> Observed {
             .bundles
             .insert(game.clone(), (own.bundle.generation, own.bundle_digest.clone()));
     }
-    record.resources = made(blueprint);
+    record.resources = made(blueprint, &secrets);
     let place = Place::paths(observed.folder.path());
     for (store, revision) in [
         (Store::Postgres, postgres::revision(&place)),

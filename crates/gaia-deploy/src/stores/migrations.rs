@@ -3,7 +3,7 @@
 use gaia_protocol::settings::PostgresAccess;
 use tokio_postgres::{Client, Transaction};
 
-use super::postgres;
+use super::{addresses::Admin, postgres};
 use crate::{DeployError, blueprint::digest_bytes};
 
 /// One file of `migrations/<set>/<name>.sql`. A set is a schema and belongs to one service, or to all (`gaia`).
@@ -29,8 +29,8 @@ pub(crate) fn digest() -> String {
 }
 
 /// Brings the database to what this version of Gaia needs.
-pub(crate) async fn migrate(owner: &PostgresAccess) -> Result<(), DeployError> {
-    let mut client = postgres::connect(owner).await?;
+pub(crate) async fn migrate(owner: &Admin<PostgresAccess>) -> Result<(), DeployError> {
+    let mut client = postgres::connect_as(owner).await?;
     let lock = format!(
         "SELECT pg_advisory_lock({LOCK});\nCREATE SCHEMA IF NOT EXISTS gaia;\n\
          CREATE TABLE IF NOT EXISTS gaia.migrations (set_name text, name text, checksum text NOT NULL, \

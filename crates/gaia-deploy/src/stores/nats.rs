@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use gaia_names::{GameId, Secret, Service};
+use gaia_names::{GameId, Secret, Service, expose};
 use gaia_protocol::{
     Request,
     chat::ForgetPlayer,
     subjects::{budget_events, bundle_announcements, events, inbox_prefix, turn_commands},
 };
+use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream},
     net::TcpStream,
@@ -50,17 +51,9 @@ pub(crate) fn routes(secrets: &Secrets, others: &[String]) -> String {
     )
 }
 
-/// The digest of who may say what, secrets apart.
-pub(crate) fn accounts_digest<'a>(games: impl Iterator<Item = &'a GameId>) -> String {
-    let rights: Vec<_> = games
-        .flat_map(|game| {
-            Service::ALL
-                .iter()
-                .map(move |service| (game.clone(), *service, Rights::of(game, *service)))
-        })
-        .map(|(game, service, rights)| format!("{game} {service} {:?} {:?}", rights.publish, rights.subscribe))
-        .collect();
-    digest_bytes(rights.join("\n").as_bytes())
+/// The digest of who may say what, and what lets them in.
+pub(crate) fn accounts_digest(secrets: &Secrets) -> String {
+    digest_bytes(game_accounts(secrets).as_bytes())
 }
 
 /// Asks whether it answers, each server of a cluster: it speaks first.
@@ -86,25 +79,34 @@ async fn greet_one(address: &str) -> Result<(), DeployError> {
     }
 }
 
-/// Waits until every user may log in: a reload is done when the server says so to who asks, not when it is signalled.
-pub(crate) async fn wait_for_accounts(addresses: &str, secrets: &Secrets) -> Result<(), DeployError> {
-    let until = Instant::now() + Duration::from_secs(10);
-    let users: Vec<_> = secrets
-        .games
-        .iter()
-        .flat_map(|(game, own)| own.nats.iter().map(move |(s, word)| (format!("{game}/{s}"), word)))
-        .collect();
+/// Waits until every server knows these accounts and no others: a reload is done when the server says so to who asks, not
+/// when it is signalled.
+pub(crate) async fn wait_for_accounts(addresses: &str, reader: &Reader, patience: Duration) -> Result<(), DeployError> {
+    let until = Instant::now() + patience;
     for address in addresses.split(',') {
-        for (user, password) in &users {
-            while let Err(fault) = log_in(address, user, password).await {
-                if Instant::now() > until {
-                    return Err(silent(&fault.to_string()));
-                }
-                sleep(Duration::from_millis(10)).await;
+        while let Err(fault) = log_in(address, &reader.user, &reader.password).await {
+            if Instant::now() > until {
+                return Err(silent(&fault.to_string()));
             }
+            sleep(Duration::from_millis(50)).await;
         }
     }
     Ok(())
+}
+
+/// The user who stands for having read certain accounts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Reader {
+    user: String,
+    #[serde(serialize_with = "expose")]
+    password: Secret,
+}
+
+pub(crate) fn reader(secrets: &Secrets) -> Reader {
+    Reader {
+        user: format!("has-read/{}", accounts_digest(secrets)),
+        password: secrets.nats_system.clone(),
+    }
 }
 
 /// Logs in and asks for a sign of life.
@@ -175,24 +177,34 @@ impl Rights {
 }
 
 pub(crate) fn accounts(secrets: &Secrets) -> String {
-    let mut text = format!(
-        "system_account: SYS\naccounts: {{\n  SYS: {{ users: [{{ user: \"gaia_system\", password: \"{}\" }}] }}\n",
-        secrets.nats_system.expose()
-    );
-    for (game, own) in &secrets.games {
+    let games = game_accounts(secrets);
+    let (reader, password) = (reader(secrets).user, secrets.nats_system.expose());
+    format!(
+        "system_account: SYS\naccounts: {{\n  SYS: {{\n    users: [\n      \
+         {{ user: \"gaia_system\", password: \"{password}\" }}\n      \
+         {{ user: \"{reader}\", password: \"{password}\", permissions: {{ publish: {{ deny: \">\" }}, \
+         subscribe: {{ deny: \">\" }} }} }}\n    ]\n  }}\n{games}}}\n",
+    )
+}
+
+fn game_accounts(secrets: &Secrets) -> String {
+    let mut text = String::new();
+    for game in secrets.games.keys() {
         text.push_str(&format!("  \"{game}\": {{\n    users: [\n"));
-        for (service, password) in &own.nats {
-            let rights = Rights::of(game, *service);
-            text.push_str(&format!(
-                "      {{ user: \"{game}/{service}\", password: \"{}\", permissions: {{ publish: {}, subscribe: {} }} }}\n",
-                password.expose(),
-                list(&rights.publish),
-                list(&rights.subscribe),
-            ));
+        for known in secrets.known() {
+            for (service, password) in known.games.get(game).into_iter().flat_map(|own| &own.nats) {
+                let rights = Rights::of(game, *service);
+                text.push_str(&format!(
+                    "      {{ user: \"{}\", password: \"{}\", permissions: {{ publish: {}, subscribe: {} }} }}\n",
+                    known.service_user(game, *service),
+                    password.expose(),
+                    list(&rights.publish),
+                    list(&rights.subscribe),
+                ));
+            }
         }
         text.push_str("    ]\n  }\n");
     }
-    text.push_str("}\n");
     text
 }
 

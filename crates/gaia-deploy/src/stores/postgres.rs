@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use gaia_names::{GameId, Secret, Service};
+use gaia_names::{Secret, Service};
 use gaia_protocol::settings::PostgresAccess;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, error::SqlState};
 
+use super::addresses::Admin;
 use crate::{
     DeployError,
     background::in_background,
@@ -41,16 +42,32 @@ pub(crate) fn access(host: &str, user: &str, password: &Secret) -> PostgresAcces
 }
 
 /// The database of Gaia's may not be there yet; the one that every server has is.
-fn in_no_database(access: &PostgresAccess) -> PostgresAccess {
-    PostgresAccess {
-        database: "postgres".to_owned(),
-        ..access.clone()
-    }
+fn in_no_database(admin: &Admin<PostgresAccess>) -> Admin<PostgresAccess> {
+    let mut admin = admin.clone();
+    admin.access.database = "postgres".to_owned();
+    admin
+}
+
+/// Connects as somebody who changes things, with the former password where the new one is not known there yet.
+pub(crate) async fn connect_as(admin: &Admin<PostgresAccess>) -> Result<Client, DeployError> {
+    let refused = match (connect(&admin.access).await, &admin.former) {
+        (Err(fault), Some(former)) if is_refused(&fault) => former,
+        (outcome, _) => return outcome,
+    };
+    let former = PostgresAccess {
+        password: refused.clone(),
+        ..admin.access.clone()
+    };
+    connect(&former).await
+}
+
+fn is_refused(fault: &DeployError) -> bool {
+    matches!(fault, DeployError::Postgres { source, .. } if source.code() == Some(&SqlState::INVALID_PASSWORD))
 }
 
 /// Asks whether it answers.
-pub(crate) async fn ping(superuser: &PostgresAccess) -> Result<(), DeployError> {
-    let client = connect(&in_no_database(superuser)).await?;
+pub(crate) async fn ping(superuser: &Admin<PostgresAccess>) -> Result<(), DeployError> {
+    let client = connect_as(&in_no_database(superuser)).await?;
     client
         .simple_query("SELECT 1")
         .await
@@ -81,22 +98,38 @@ pub(crate) async fn connect(access: &PostgresAccess) -> Result<Client, DeployErr
     Ok(client)
 }
 
-/// The digest of which roles there are, secrets apart.
-pub(crate) fn roles_digest<'a>(games: impl Iterator<Item = &'a GameId>) -> String {
-    let games: Vec<&str> = games.map(GameId::as_str).collect();
-    digest_bytes(format!("{ROLES_VERSION} {}", games.join(" ")).as_bytes())
+/// The digest of which roles there are, and what opens them.
+pub(crate) fn roles_digest(secrets: &Secrets) -> String {
+    let mut text = format!(
+        "{ROLES_VERSION} {} {}",
+        secrets.postgres_superuser.expose(),
+        secrets.postgres_apply.expose()
+    );
+    for known in secrets.known() {
+        for (game, service, password) in known.postgres_users() {
+            text.push_str(&format!(" {} {}", known.service_user(game, service), password.expose()));
+        }
+    }
+    digest_bytes(text.as_bytes())
 }
 
-/// Makes the database, the group roles, and the login roles of the games. A role whose game has gone may no longer
-/// log in; its rows stay.
-pub(crate) async fn apply_roles(superuser: &PostgresAccess, secrets: &Secrets) -> Result<(), DeployError> {
-    let client = connect(&in_no_database(superuser)).await?;
+/// Makes the database, the group roles, and the login roles of the games. A role that is not wanted any more may no longer
+/// log in, and who is logged in with it is thrown out; a game's rows stay. Where former passwords end, so is whoever else
+/// came in as superuser or owner.
+pub(crate) async fn apply_roles(
+    superuser: &Admin<PostgresAccess>,
+    secrets: &Secrets,
+    ends_admins: bool,
+) -> Result<(), DeployError> {
+    let client = connect_as(&in_no_database(superuser)).await?;
     let failed = || DeployError::postgres("make roles");
-    let mut wanted = vec![role_sql(
-        APPLY_ROLE,
-        "LOGIN NOINHERIT BYPASSRLS",
-        Some(&secrets.postgres_apply),
-    )];
+    let mut wanted = vec![
+        format!(
+            "ALTER ROLE {SUPERUSER} PASSWORD '{}';\n",
+            secrets.postgres_superuser.expose()
+        ),
+        role_sql(APPLY_ROLE, "LOGIN NOINHERIT BYPASSRLS", Some(&secrets.postgres_apply)),
+    ];
     wanted.extend(WITH_TABLES.map(|service| role_sql(&group_role(service), "NOLOGIN", None)));
     client.batch_execute(&wanted.concat()).await.map_err(failed())?;
     let is_there = client
@@ -110,30 +143,36 @@ pub(crate) async fn apply_roles(superuser: &PostgresAccess, secrets: &Secrets) -
             .map_err(DeployError::postgres("make the database"))?;
     }
     client.batch_execute(&database_sql()).await.map_err(failed())?;
-    let mut logins = vec!["gaia_superuser".to_owned(), APPLY_ROLE.to_owned()];
-    for (game, own) in &secrets.games {
-        for (service, password) in &own.postgres {
-            let role = format!("{game}/{service}");
+    let mut logins = vec![SUPERUSER.to_owned(), APPLY_ROLE.to_owned()];
+    for known in secrets.known() {
+        for (game, service, password) in known.postgres_users() {
+            let role = known.service_user(game, service);
             client
-                .batch_execute(&login_sql(&role, *service, password))
+                .batch_execute(&login_sql(&role, service, password))
                 .await
                 .map_err(failed())?;
             logins.push(role);
         }
     }
+    end_other_logins(&client, &logins, ends_admins).await.map_err(failed())
+}
+
+async fn end_other_logins(client: &Client, logins: &[String], ends_admins: bool) -> Result<(), tokio_postgres::Error> {
     let gone = client
         .query(
             "SELECT quote_ident(rolname) FROM pg_roles WHERE rolcanlogin AND rolname <> ALL ($1)",
             &[&logins],
         )
-        .await
-        .map_err(failed())?;
+        .await?;
     for role in gone.iter().map(|row| row.get::<_, String>(0)) {
-        client
-            .batch_execute(&format!("ALTER ROLE {role} NOLOGIN"))
-            .await
-            .map_err(failed())?;
+        client.batch_execute(&format!("ALTER ROLE {role} NOLOGIN")).await?;
     }
+    // Whoever came in before stays in otherwise.
+    let admins = [SUPERUSER, APPLY_ROLE].map(str::to_owned).to_vec();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() \
+               AND (usename LIKE '%/%' AND usename <> ALL ($1) OR $2 AND usename = ANY ($3))";
+    client.query(end, &[&logins, &ends_admins, &admins]).await?;
     Ok(())
 }
 

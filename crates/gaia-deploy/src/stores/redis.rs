@@ -13,6 +13,7 @@ use redis::{
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::cluster::{form, place_of};
+use super::addresses::Admin;
 use crate::{DeployError, blueprint::digest_bytes, secrets::Secrets};
 
 /// Where it listens.
@@ -39,10 +40,9 @@ const CLUSTER_RULES: &str = "+cluster|slots +cluster|myid +asking";
 /// What the nodes of a cluster may do with each other: copy, and find each other again.
 const NODE_RULES: &str = "-@all +psync +replconf +ping +cluster|nodes +cluster|meet";
 
-/// The digest of who its users are, secrets apart.
-pub(crate) fn users_digest<'a>(games: impl Iterator<Item = &'a GameId>) -> String {
-    let games: Vec<&str> = games.map(GameId::as_str).collect();
-    digest_bytes(format!("{GAME_RULES} {}", games.join(" ")).as_bytes())
+/// The digest of who its users are, and what opens them.
+pub(crate) fn users_digest(secrets: &Secrets) -> String {
+    digest_bytes(users(secrets, false).as_bytes())
 }
 
 /// Whether an address is that of several nodes in cluster mode.
@@ -53,7 +53,7 @@ pub(crate) fn is_cluster(address: &str) -> bool {
 pub(crate) fn users(secrets: &Secrets, is_cluster: bool) -> String {
     let mut text = format!(
         "user default off resetkeys resetchannels -@all\nuser {APPLY_USER} on {} ~* &* +@all\n",
-        hashed(&secrets.redis_apply)
+        apply_passwords(secrets).join(" ")
     );
     if is_cluster {
         text.push_str(&format!(
@@ -61,11 +61,24 @@ pub(crate) fn users(secrets: &Secrets, is_cluster: bool) -> String {
             hashed(&secrets.nodes)
         ));
     }
-    for (game, own) in &secrets.games {
-        let rules = rules(game, &own.redis, is_cluster).join(" ");
-        text.push_str(&format!("user {game} {rules}\n"));
+    for (user, rules) in game_users(secrets, is_cluster) {
+        text.push_str(&format!("user {user} {}\n", rules.join(" ")));
     }
     text
+}
+
+fn apply_passwords(secrets: &Secrets) -> Vec<String> {
+    secrets.known().map(|known| hashed(&known.redis_apply)).collect()
+}
+
+/// The users of the games, each with its rules.
+fn game_users(secrets: &Secrets, is_cluster: bool) -> Vec<(String, Vec<String>)> {
+    let of = |known: &Secrets| {
+        let users = known.games.iter();
+        let users = users.map(|(game, own)| (known.redis_user(game), rules(game, &own.redis, is_cluster)));
+        users.collect::<Vec<_>>()
+    };
+    secrets.known().flat_map(of).collect()
 }
 
 fn rules(game: &GameId, password: &Secret, is_cluster: bool) -> Vec<String> {
@@ -101,15 +114,16 @@ pub(crate) fn node_config(secrets: &Secrets) -> String {
 }
 
 /// Each node of its address by itself.
-fn nodes(owner: &RedisAccess) -> impl Iterator<Item = RedisAccess> + '_ {
-    owner.address.split(',').map(|address| RedisAccess {
-        address: address.to_owned(),
-        ..owner.clone()
+fn nodes(owner: &Admin<RedisAccess>) -> impl Iterator<Item = Admin<RedisAccess>> + '_ {
+    owner.access.address.split(',').map(|address| {
+        let mut node = owner.clone();
+        address.clone_into(&mut node.access.address);
+        node
     })
 }
 
 /// Asks whether it answers.
-pub(crate) async fn ping(owner: &RedisAccess) -> Result<(), DeployError> {
+pub(crate) async fn ping(owner: &Admin<RedisAccess>) -> Result<(), DeployError> {
     for node in nodes(owner) {
         let mut connection = connect(&node).await?;
         redis::cmd("PING")
@@ -121,7 +135,7 @@ pub(crate) async fn ping(owner: &RedisAccess) -> Result<(), DeployError> {
 }
 
 /// Forgets all that it holds, as a Redis does that is started again.
-pub(crate) async fn empty(owner: &RedisAccess) -> Result<(), DeployError> {
+pub(crate) async fn empty(owner: &Admin<RedisAccess>) -> Result<(), DeployError> {
     for node in nodes(owner) {
         let mut connection = connect(&node).await?;
         let role: Vec<redis::Value> = redis::cmd("ROLE")
@@ -139,9 +153,14 @@ pub(crate) async fn empty(owner: &RedisAccess) -> Result<(), DeployError> {
     Ok(())
 }
 
-/// Makes its users those of the games, without disturbing who is connected, and has it keep them in its file.
-pub(crate) async fn apply_users(owner: &RedisAccess, secrets: &Secrets) -> Result<(), DeployError> {
-    for mut connection in set_users(owner, secrets).await? {
+/// Makes its users those of the games, without disturbing who is connected as one of them, and has it keep them in its file.
+/// Where former passwords end, whoever else came in as the first user is thrown out.
+pub(crate) async fn apply_users(
+    owner: &Admin<RedisAccess>,
+    secrets: &Secrets,
+    ends_admins: bool,
+) -> Result<(), DeployError> {
+    for mut connection in set_users(owner, secrets, ends_admins).await? {
         let mut save = redis::cmd("ACL");
         save.arg("SAVE")
             .query_async::<()>(&mut connection)
@@ -153,13 +172,21 @@ pub(crate) async fn apply_users(owner: &RedisAccess, secrets: &Secrets) -> Resul
 
 /// As [`apply_users`], for a Redis that reads them from a file which it may not write.
 pub(crate) async fn set_users(
-    owner: &RedisAccess,
+    owner: &Admin<RedisAccess>,
     secrets: &Secrets,
+    ends_admins: bool,
 ) -> Result<Vec<MultiplexedConnection>, DeployError> {
     let mut connections = Vec::new();
     for node in nodes(owner) {
         let mut connection = connect(&node).await?;
-        set_users_of(&mut connection, secrets, is_cluster(&owner.address)).await?;
+        set_users_of(&mut connection, secrets, is_cluster(&owner.access.address)).await?;
+        if ends_admins {
+            let mut end = redis::cmd("CLIENT");
+            end.arg("KILL").arg("USER").arg(APPLY_USER).arg("SKIPME").arg("yes");
+            end.query_async::<()>(&mut connection)
+                .await
+                .map_err(DeployError::redis("end other connections"))?;
+        }
         connections.push(connection);
     }
     Ok(connections)
@@ -176,19 +203,23 @@ async fn set_users_of(
         .query_async(connection)
         .await
         .map_err(DeployError::redis("list users"))?;
-    for (game, own) in &secrets.games {
+    let users = game_users(secrets, is_cluster);
+    let games = users
+        .iter()
+        .map(|(user, rules)| (user.as_str(), "reset", rules.clone()));
+    for (user, first, rules) in [(APPLY_USER, "resetpass", apply_passwords(secrets))]
+        .into_iter()
+        .chain(games)
+    {
         let mut set = redis::cmd("ACL");
-        set.arg("SETUSER")
-            .arg(game.as_str())
-            .arg("reset")
-            .arg(rules(game, &own.redis, is_cluster));
+        set.arg("SETUSER").arg(user).arg(first).arg(rules);
         set.query_async::<()>(connection)
             .await
             .map_err(DeployError::redis("set a user"))?;
     }
-    let is_ours = |name: &str| {
-        ["default", APPLY_USER, NODE_USER].contains(&name) || secrets.games.keys().any(|game| game.as_str() == name)
-    };
+    // Who is connected as one that goes is thrown out.
+    let is_ours =
+        |name: &str| ["default", APPLY_USER, NODE_USER].contains(&name) || users.iter().any(|(user, _)| user == name);
     for name in known.iter().filter(|name| !is_ours(name)) {
         let mut remove = redis::cmd("ACL");
         remove.arg("DELUSER").arg(name);
@@ -200,23 +231,30 @@ async fn set_users_of(
     Ok(())
 }
 
-async fn connect(access: &RedisAccess) -> Result<MultiplexedConnection, DeployError> {
-    let failed = DeployError::redis("connect");
+/// Connects, with the former password where the new one is not known there yet.
+async fn connect(admin: &Admin<RedisAccess>) -> Result<MultiplexedConnection, DeployError> {
+    let is_refused = |fault: &redis::RedisError| fault.kind() == redis::ErrorKind::AuthenticationFailed;
+    let outcome = connect_with(&admin.access, &admin.access.password).await;
+    let outcome = match (outcome, &admin.former) {
+        (Err(fault), Some(former)) if is_refused(&fault) => connect_with(&admin.access, former).await,
+        (outcome, _) => outcome,
+    };
+    outcome.map_err(DeployError::redis("connect"))
+}
+
+async fn connect_with(access: &RedisAccess, password: &Secret) -> Result<MultiplexedConnection, redis::RedisError> {
     let login = RedisConnectionInfo::default()
         .set_username(&access.user)
-        .set_password(access.password.expose());
+        .set_password(password.expose());
     let address = match (access.address.strip_prefix("unix:"), access.address.rsplit_once(':')) {
         (Some(socket), _) => ConnectionAddr::Unix(socket.into()),
         (None, Some((host, port))) => ConnectionAddr::Tcp(host.to_owned(), port.parse().unwrap_or_default()),
         (None, None) => ConnectionAddr::Tcp(access.address.clone(), PORT),
     };
-    let info: ConnectionInfo = address.into_connection_info().map_err(DeployError::redis("connect"))?;
-    let client = Client::open(info.set_redis_settings(login)).map_err(failed)?;
+    let info: ConnectionInfo = address.into_connection_info()?;
+    let client = Client::open(info.set_redis_settings(login))?;
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(2)))
         .set_response_timeout(Some(Duration::from_secs(5)));
-    client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-        .map_err(DeployError::redis("connect"))
+    client.get_multiplexed_async_connection_with_config(&config).await
 }

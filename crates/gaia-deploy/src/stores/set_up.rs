@@ -8,7 +8,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use super::{addresses::Addresses, migrations, nats, postgres, redis};
+use super::{
+    addresses::Addresses,
+    migrations,
+    nats::{self, Reader},
+    postgres, redis,
+};
 use crate::{DeployError, error::with_cause, files, secrets::Secrets};
 
 /// How long the stores may take until they answer.
@@ -21,6 +26,8 @@ const STEP: Duration = Duration::from_millis(100);
 pub(crate) struct SetUp {
     pub(crate) addresses: Addresses,
     pub(crate) secrets: Secrets,
+    /// Whom NATS lets in as soon as it has read its accounts.
+    pub(crate) reader: Reader,
 }
 
 /// Waits for the stores and makes in them what the cluster's services need: roles and tables in Postgres, users in Redis.
@@ -30,24 +37,29 @@ pub(crate) struct SetUp {
 ///
 /// If the settings cannot be read, or a store does not answer or refuses.
 pub async fn set_up(settings: &Path) -> Result<(), DeployError> {
-    let Some(SetUp { addresses, secrets }) = files::read_json(settings, "the settings of a setup")? else {
+    let Some(SetUp {
+        addresses,
+        secrets,
+        reader,
+    }) = files::read_json(settings, "the settings of a setup")?
+    else {
         return Err(DeployError::Input(format!("there is no file {}", settings.display())));
     };
     let superuser = addresses.superuser(&secrets);
     until("postgres", async || postgres::ping(&superuser).await).await?;
     tracing::info!("roles and tables are made in Postgres");
-    postgres::apply_roles(&superuser, &secrets).await?;
+    postgres::apply_roles(&superuser, &secrets, true).await?;
     migrations::migrate(&addresses.owner(&secrets)).await?;
     let owner = addresses.redis_owner(&secrets);
     until("redis", async || redis::ping(&owner).await).await?;
-    if redis::is_cluster(&owner.address) {
+    if redis::is_cluster(&owner.access.address) {
         tracing::info!("the nodes of Redis become a cluster");
         redis::form(&owner).await?;
     }
     tracing::info!("users are made in Redis");
-    redis::set_users(&owner, &secrets).await?;
+    redis::set_users(&owner, &secrets, true).await?;
     until("nats", async || nats::greet(&addresses.nats).await).await?;
-    nats::wait_for_accounts(&addresses.nats, &secrets).await?;
+    nats::wait_for_accounts(&addresses.nats, &reader, PATIENCE).await?;
     tracing::info!("all three stores are ready");
     Ok(())
 }

@@ -32,7 +32,7 @@ impl Key {
     }
 }
 
-/// Lets a request through that carries the key.
+/// Lets a request through that carries a key.
 pub(super) async fn with_key(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     use axum::response::IntoResponse;
     let given = request
@@ -43,7 +43,7 @@ pub(super) async fn with_key(State(shared): State<Arc<Shared>>, request: Request
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match given {
-        Some((_, key)) if shared.key.is(key.trim()) => next.run(request).await,
+        Some((_, key)) if shared.keys.iter().any(|known| known.is(key.trim())) => next.run(request).await,
         _ => Refusal::wrong_key().into_response(),
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.json.json);
     let home = environment::home(&arguments.home)?;
-    let cluster = super::whole_cluster(&home, "destroy", &arguments.game).await?;
+    let cluster = super::whole_cluster(&home, |name| format!("destroy {name}"), &arguments.game).await?;
     let observed = gaia_deploy::observe(&home, &cluster).await?;
     let games = observed
         .applied()

@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.json.json);
     let home = environment::home(&arguments.home)?;
-    let cluster = super::whole_cluster(&home, "down", &arguments.game).await?;
+    let cluster = super::whole_cluster(&home, |name| format!("down {name}"), &arguments.game).await?;
     let mut steps = Steps::new(output);
     steps.doing("work in hand ends and the processes stop");
     let mut on_event = |event: Event| steps.on(event);

@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use clap::Args;
-use gaia_deploy::{Blueprint, ClusterInput, Event, Plan};
+use gaia_deploy::{Blueprint, ClusterInput, Plan};
 use gaia_names::Service;
 use serde_json::json;
 
@@ -33,7 +33,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.json.json);
     let home = environment::home(&arguments.home)?;
     let prices = environment::price_book(&home, &arguments.prices)?;
-    let cluster = super::whole_cluster(&home, "scale", &arguments.game).await?;
+    let cluster = super::whole_cluster(&home, |name| format!("scale {name}"), &arguments.game).await?;
     let observed = gaia_deploy::observe(&home, &cluster).await?;
     let mut input = ClusterInput::again(&observed)?;
     input.scale(&arguments.wanted.iter().copied().collect())?;
@@ -43,9 +43,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     output.say(&plan);
     if !plan.is_empty() {
         let mut steps = Steps::new(output);
-        let mut on_event = |event: Event| steps.on(event);
-        let options = super::options(format!("gaia scale {cluster}"), &mut on_event)?;
-        gaia_deploy::apply(&home, &plan, &blueprint, options).await?;
+        super::apply(&home, &plan, &blueprint, &format!("gaia scale {cluster}"), &mut steps).await?;
     }
     output.document(&json!({
         "cluster": cluster,

@@ -120,7 +120,7 @@ struct InferenceArguments {
     /// Listen here, for a cluster in containers of its own, in place of finding a port on loopback
     #[arg(long, value_name = "ADDRESS", requires = "key_file")]
     listen: Option<SocketAddr>,
-    /// The file with the key that callers must have
+    /// The file with the key that callers must have, or with several, a line each
     #[arg(long, value_name = "FILE", requires = "listen")]
     key_file: Option<PathBuf>,
 }
@@ -221,14 +221,19 @@ async fn inference(arguments: &InferenceArguments) -> anyhow::Result<()> {
         }
     };
     let settings = RunSettings::new(&arguments.home, models);
-    let (Some(listen), Some(key)) = (arguments.listen, &arguments.key_file) else {
+    let (Some(listen), Some(key_file)) = (arguments.listen, &arguments.key_file) else {
         return Ok(gaia_inference::run(settings).await?);
     };
-    let key = fs::read_to_string(key).with_context(|| format!("failed to read {}", key.display()))?;
+    let keys = fs::read_to_string(key_file).with_context(|| format!("failed to read {}", key_file.display()))?;
     let failed = || format!("failed to listen on {listen}");
     let listener = TcpListener::bind(listen).await.with_context(failed)?;
     fs::create_dir_all(&settings.home).with_context(|| format!("failed to make {}", settings.home.display()))?;
-    let settings = gaia_inference::Settings::new(Secret::new(key.trim()), settings.models_folder, settings.home);
+    let mut keys = keys.split_whitespace().map(Secret::new);
+    let first = keys
+        .next()
+        .ok_or_else(|| Failure::new(format!("{} holds no key", key_file.display())).bad_input())?;
+    let mut settings = gaia_inference::Settings::new(first, settings.models_folder, settings.home);
+    settings.keys.extend(keys);
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let ended = async move {
         terminate.recv().await;

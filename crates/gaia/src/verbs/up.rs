@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use gaia_deploy::{ClusterStatus, Event, Home};
+use gaia_deploy::{ClusterStatus, Home};
 use gaia_inference::Lease;
 use gaia_names::{ClusterName, Target};
 use serde_json::json;
@@ -44,9 +44,8 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut done = Vec::new();
     if !plan.is_empty() {
         refuse(&gaia_deploy::obstacles(&observed, &blueprint))?;
-        let mut on_event = |event: Event| steps.on(event);
-        let options = super::options(format!("gaia up {}", plan.cluster), &mut on_event)?;
-        done = gaia_deploy::apply(&home, &plan, &blueprint, options).await?.steps;
+        let command = format!("gaia up {}", plan.cluster);
+        done = super::apply(&home, &plan, &blueprint, &command, &mut steps).await?;
     }
     let status = until_read(&home, &plan.cluster, &steps).await?;
     drop(steps);
@@ -73,8 +72,6 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Waits while the model on this machine reads the characters' lines for the first time, so that the first player
-/// already gets lines chosen by meaning. What was read once is kept for the next time.
 /// Says what is in the way before anything is made.
 fn refuse(obstacles: &[String]) -> anyhow::Result<()> {
     if obstacles.is_empty() {
@@ -86,6 +83,8 @@ fn refuse(obstacles: &[String]) -> anyhow::Result<()> {
         .into())
 }
 
+/// Waits while the model on this machine reads the characters' lines for the first time, so that the first player
+/// already gets lines chosen by meaning. What was read once is kept for the next time.
 async fn until_read(home: &Home, cluster: &ClusterName, steps: &Steps) -> anyhow::Result<ClusterStatus> {
     const LONGEST: Duration = Duration::from_secs(180);
     let began = Instant::now();

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::{binary::Answer, engine::Engine, journey::Journey};
+use crate::{binary::Answer, engine::Engine, isolation::rotation::killed_at_every_step, journey::Journey};
 
 /// The key of a route, as nobody must ever see it.
 const SENTINEL: &str = "sentinel-key-that-nobody-may-see";
@@ -130,30 +130,8 @@ fn stolen_doors_do_not_open(journey: &Journey, engine: &Engine) {
         engine.docker(&["network", "connect", network, container]);
     }
     let opens = |store: &str, user: &str, password: &str| {
-        let mut addresses = addresses(engine, &format!("gaia-night-ferry-{store}"));
-        let address = addresses.remove(0);
-        let (from, attempt) = match store {
-            "postgres" => (
-                "postgres",
-                "PGPASSWORD=$2 psql -h $0 -U $1 -d gaia -tAc 'select 1' | grep -qx 1",
-            ),
-            "redis" => (
-                "redis",
-                "printf 'AUTH %s %s\\nPING\\n' $1 $2 | redis-cli -h $0 | grep -qx PONG",
-            ),
-            _ => ("postgres", NATS),
-        };
-        let container = format!("gaia-day-ferry-{from}");
-        let arguments = [
-            "exec", &container, "timeout", "5", "bash", "-c", attempt, &address, user, password,
-        ];
-        let mut command = engine.command("docker");
-        let ended = command
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        ended.unwrap().success()
+        let address = addresses(engine, &format!("gaia-night-ferry-{store}")).remove(0);
+        opens(engine, "day-ferry", (store, &address), (user, password))
     };
     for store in ["postgres", "redis", "nats"] {
         let (ours, theirs) = (
@@ -177,6 +155,28 @@ fn stolen_doors_do_not_open(journey: &Journey, engine: &Engine) {
     }
 }
 
+/// Whether a store at an address lets somebody in who is in the containers of a game.
+fn opens(engine: &Engine, inside: &str, (store, address): (&str, &str), (user, password): (&str, &str)) -> bool {
+    let (from, attempt) = match store {
+        "postgres" => (
+            "postgres",
+            "PGPASSWORD=$2 psql -h $0 -U $1 -d gaia -tAc 'select 1' | grep -qx 1",
+        ),
+        "redis" => (
+            "redis",
+            "printf 'AUTH %s %s\\nPING\\n' $1 $2 | redis-cli -h $0 | grep -qx PONG",
+        ),
+        _ => ("postgres", NATS),
+    };
+    let container = format!("gaia-{inside}-{from}");
+    let arguments = [
+        "exec", &container, "timeout", "5", "bash", "-c", attempt, address, user, password,
+    ];
+    let mut command = engine.command("docker");
+    let quiet = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    quiet.status().unwrap().success()
+}
+
 /// Signs in to NATS by hand, since no image has a client.
 const NATS: &str = r#"exec 3<>/dev/tcp/$0/4222
 printf 'CONNECT {"user":"%s","pass":"%s","verbose":false}\r\nPING\r\n' $1 $2 >&3
@@ -184,6 +184,39 @@ while read -r -t 3 line <&3; do
   case $line in PONG*) exit 0 ;; -ERR*) exit 1 ;; esac
 done
 exit 1"#;
+
+#[test]
+fn secrets_in_containers_are_replaced_while_the_stores_go_on_wherever_that_is_killed() {
+    let Some(journey) = Journey::begin_in_containers() else {
+        return;
+    };
+    let engine = journey.gaia.engine().unwrap();
+    let game = "night-purse";
+    let folder = journey.new_game(game);
+    journey.gaia.run(&["up", &folder]).exits(0);
+    journey.talks(game);
+    let stores = || {
+        let mut pids = engine.pids(game);
+        pids.retain(|name, _| ["postgres", "redis", "nats"].contains(&name.as_str()));
+        pids
+    };
+    let held = |store| access(&journey, game, store);
+    let opens = |store, (user, password): &(String, String)| opens(engine, game, (store, store), (user, password));
+    let (before, running) = (
+        ["postgres", "redis", "nats"].map(|store| (store, held(store))),
+        stores(),
+    );
+    let file = journey.gaia.home().join("clusters").join(game).join("secrets.json");
+    let secrets = || serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    killed_at_every_step(&journey, game, &secrets, &|| {});
+    journey.talks(game);
+    assert_eq!(stores(), running, "a store was started again");
+    for (store, former) in before {
+        assert!(!opens(store, &former), "{store} lets former ones in");
+        assert!(opens(store, &held(store)), "{store}: the new ones do not open");
+    }
+    journey.gaia.run(&["destroy", game, "--yes"]).exits(0);
+}
 
 #[test]
 fn an_image_that_is_not_there_is_said_before_and_when_it_fails() {

@@ -1,5 +1,7 @@
 //! Two games side by side on one machine: nothing that one holds opens anything of the other.
 
+pub(crate) mod rotation;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -45,13 +47,7 @@ impl Side {
         journey.gaia.write(&format!("games/{game}/config.yaml"), &config);
         journey.gaia.run(&["up", &format!("games/{game}")]).exits(0);
         let folder = journey.gaia.home().join("clusters").join(game);
-        let services = fs::read_dir(folder.join("services"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
-        let settings: BTreeMap<_, _> = services
-            .map(|file| (file.file_stem().unwrap().to_str().unwrap().to_owned(), json_of(&file)))
-            .collect();
-        assert_eq!(settings.keys().collect::<Vec<_>>(), ["auth-1", "chat-1", "gateway-1"]);
+        let settings = settings_in(&folder);
         let gateway = &settings["gateway-1"];
         let address = |value: &Value| format!("http://{}", value.as_str().unwrap());
         let gateway_url = address(&gateway["games"][0]["listen"]);
@@ -66,6 +62,19 @@ impl Side {
             folder,
             settings,
             player,
+        }
+    }
+
+    /// The same with what its files hold by now.
+    fn as_it_is_now(&self) -> Self {
+        Self {
+            secrets: json_of(&self.folder.join("secrets.json")),
+            settings: settings_in(&self.folder),
+            folder: self.folder.clone(),
+            gateway: self.gateway.clone(),
+            admin: self.admin.clone(),
+            player: self.player.clone(),
+            game: self.game,
         }
     }
 
@@ -196,6 +205,18 @@ impl Side {
     fn admin_token(&self) -> &str {
         self.settings["gateway-1"]["games"][0]["admin_token"].as_str().unwrap()
     }
+}
+
+/// What each service of a cluster is told.
+fn settings_in(folder: &Path) -> BTreeMap<String, Value> {
+    let services = fs::read_dir(folder.join("services"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let settings: BTreeMap<_, _> = services
+        .map(|file| (file.file_stem().unwrap().to_str().unwrap().to_owned(), json_of(&file)))
+        .collect();
+    assert_eq!(settings.keys().collect::<Vec<_>>(), ["auth-1", "chat-1", "gateway-1"]);
+    settings
 }
 
 fn sign_in(game: &str) -> Value {

@@ -1,10 +1,11 @@
 //! A destroy that keeps the data, and the next up that takes it up again.
 
-use std::os::unix::process::ExitStatusExt;
-
 use serde_json::Value;
 
-use crate::journey::{Journey, left_over};
+use crate::{
+    journey::{Journey, left_over},
+    steps::dies_at,
+};
 
 const GAME: &str = "night-vault";
 const KEEP: [&str; 4] = ["destroy", GAME, "--keep-volumes", "--yes"];
@@ -52,7 +53,7 @@ fn whole(journey: &Journey) {
     // Killed at any step, it is ended by the next one of its kind or by an up, and the data is there.
     taken_up(journey, folder);
     for step in ["processes", "folder", "proof"] {
-        for moment in ["before", "after"] {
+        for moment in ["fails", "before", "after"] {
             dies_at(journey, &KEEP, &format!("{step}:{moment}"));
         }
     }
@@ -98,10 +99,4 @@ fn is_all_that_is_left(journey: &Journey) {
             assert_eq!(engine.left_over(GAME), ["gaia-night-vault_postgres"]);
         }
     }
-}
-
-fn dies_at(journey: &Journey, arguments: &[&str], point: &str) {
-    let mut command = journey.gaia.command(arguments);
-    let output = command.env("GAIA_ABORT_AT", point).output().unwrap();
-    assert_eq!(output.status.signal(), Some(9), "it did not die at {point}: {output:?}");
 }

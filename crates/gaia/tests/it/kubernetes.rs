@@ -6,6 +6,7 @@ mod hours;
 mod losses;
 mod nodes;
 mod objects;
+mod rotation;
 
 use std::{
     fs,

@@ -1,11 +1,14 @@
-//! Up and destroy, killed before and after every step that their plans name, and run again.
+//! Up and destroy, killed before and after every step that their plans name, each step failing once, and run again.
 
 use std::{collections::BTreeSet, fs, net::TcpListener, os::unix::process::ExitStatusExt, path::Path};
 
 use gaia_deploy::{Home, Plan, observe};
 use serde_json::Value;
 
-use crate::journey::{Journey, is_running, left_over};
+use crate::{
+    binary::Answer,
+    journey::{Journey, is_running, left_over},
+};
 
 pub(crate) const GAME: &str = "night-walk";
 const FOLDER: &str = "games/night-walk";
@@ -42,8 +45,8 @@ fn an_up_that_is_killed_at_any_step_is_ended_by_the_next_one() {
 
     // What a killed destroy has left goes first.
     dies_at(&journey, &DESTROY, "folder:before");
-    let leftovers: Vec<String> = points(&steps_of_up(&journey, &[FOLDER])).take(2).collect();
-    assert_eq!(leftovers, ["leftovers:before", "leftovers:after"]);
+    let leftovers: Vec<String> = points(&steps_of_up(&journey, &[FOLDER])).take(3).collect();
+    assert_eq!(leftovers, ["leftovers:fails", "leftovers:before", "leftovers:after"]);
     for point in &leftovers {
         dies_at(&journey, &["up", FOLDER], point);
     }
@@ -98,12 +101,9 @@ fn a_game_in_containers_is_whole_after_an_up_and_gone_after_a_destroy_that_were_
 /// Kills `gaia destroy` before and after each of these steps, then lets it end.
 pub(crate) fn destroy_dies_at_each(journey: &Journey, steps: &[&str]) {
     let steps: Vec<String> = steps.iter().map(|step| (*step).to_owned()).collect();
-    for point in points(&steps) {
+    // What has proven itself to be gone is not destroyed once more.
+    for point in points(&steps).filter(|point| *point != "proof:fails" && *point != "proof:after") {
         dies_at(journey, &DESTROY, &point);
-        // What has proven itself to be gone is not destroyed once more.
-        if point.starts_with("proof") {
-            break;
-        }
     }
     journey.gaia.run(&DESTROY).exits(0);
     assert!(!journey.gaia.home().join("clusters").join(GAME).exists());
@@ -128,13 +128,13 @@ pub(crate) fn killed_at_every_step(journey: &Journey, shape: &[&str]) -> BTreeSe
     killed
 }
 
-/// Where a command may be killed.
-fn points(steps: &[String]) -> impl Iterator<Item = String> {
-    let both = |step: &String| ["before", "after"].map(|moment| format!("{step}:{moment}"));
-    steps.iter().flat_map(both).collect::<Vec<_>>().into_iter()
+/// Where a command may be killed, or fail.
+pub(crate) fn points(steps: &[String]) -> impl Iterator<Item = String> {
+    let all = |step: &String| ["fails", "before", "after"].map(|moment| format!("{step}:{moment}"));
+    steps.iter().flat_map(all).collect::<Vec<_>>().into_iter()
 }
 
-fn steps_of_up(journey: &Journey, shape: &[&str]) -> Vec<String> {
+pub(crate) fn steps_of_up(journey: &Journey, shape: &[&str]) -> Vec<String> {
     let plan = journey.gaia.run(&[&["plan"], shape, &["--json"]].concat()).json();
     let steps = plan["plan"]["steps"].as_array().unwrap().iter();
     steps.map(|step| step["id"].as_str().unwrap().to_owned()).collect()
@@ -154,14 +154,20 @@ fn steps_of_destroy(journey: &Journey) -> Vec<String> {
         .collect()
 }
 
-/// Runs a command that must die where it is told to.
-fn dies_at(journey: &Journey, arguments: &[&str], point: &str) {
+/// Runs a command that must die, or fail, where it is told to.
+pub(crate) fn dies_at(journey: &Journey, arguments: &[&str], point: &str) {
     let output = journey
         .gaia
         .command(arguments)
         .env("GAIA_ABORT_AT", point)
         .output()
         .unwrap();
+    if let Some(step) = point.strip_suffix(":fails") {
+        let said = Answer::of(output).exits(1).err;
+        let is_told = said.contains(&format!("{step} ")) && said.contains("failed to do what a test wants to fail");
+        assert!(is_told, "{point}: {said}");
+        return;
+    }
     assert_eq!(output.status.signal(), Some(9), "it did not die at {point}: {output:?}");
 }
 

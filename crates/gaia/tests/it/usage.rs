@@ -39,6 +39,7 @@ fn help_is_a_first_page_of_a_manual() {
       doctor   Say what this machine lacks, and the command that brings it
       model    Install or list models
       keys     Make, list or revoke the keys of a game's own programs
+      secrets  Replace the secrets with which a game's own parts come to each other
       tools    List a game's tools, call one, or accept one that changed
       mcp      Run a tool server that comes with Gaia: weather, location or news
       play     Talk to a game's characters

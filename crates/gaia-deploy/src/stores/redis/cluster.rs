@@ -12,7 +12,7 @@ use gaia_protocol::settings::RedisAccess;
 use redis::{Cmd, FromRedisValue, aio::MultiplexedConnection};
 use tokio::{net::lookup_host, time::sleep};
 
-use super::{connect, nodes};
+use super::{Admin, connect, nodes};
 use crate::DeployError;
 
 /// How long it may take until all is as it should be.
@@ -27,7 +27,7 @@ type Share = (usize, usize);
 
 /// A node that may be asked.
 struct Node {
-    access: RedisAccess,
+    access: Admin<RedisAccess>,
     connection: MultiplexedConnection,
 }
 
@@ -63,7 +63,7 @@ enum Move {
 /// # Errors
 ///
 /// If a node does not answer or refuses, or they do not come together in a minute.
-pub(crate) async fn form(owner: &RedisAccess) -> Result<(), DeployError> {
+pub(crate) async fn form(owner: &Admin<RedisAccess>) -> Result<(), DeployError> {
     let mut all = Vec::new();
     for access in nodes(owner) {
         let connection = connect(&access).await?;
@@ -97,7 +97,7 @@ pub(crate) async fn form(owner: &RedisAccess) -> Result<(), DeployError> {
 }
 
 /// The place of the node that has a key.
-pub(crate) async fn place_of(owner: &RedisAccess, key: &str) -> Result<Option<usize>, DeployError> {
+pub(crate) async fn place_of(owner: &Admin<RedisAccess>, key: &str) -> Result<Option<usize>, DeployError> {
     for (place, access) in nodes(owner).enumerate() {
         let Ok(connection) = connect(&access).await else {
             continue;
@@ -170,9 +170,9 @@ async fn carry_out(all: &mut [Node], one: Move) -> Result<(), DeployError> {
 async fn meet(all: &mut [Node]) -> Result<(), DeployError> {
     let mut addresses = Vec::new();
     for node in all.iter() {
-        let found = lookup_host(&node.access.address).await;
+        let found = lookup_host(&node.access.access.address).await;
         let found = found.map(|mut found| found.next());
-        let missing = || std::io::Error::other(format!("{} has no address", node.access.address));
+        let missing = || std::io::Error::other(format!("{} has no address", node.access.access.address));
         let address = found.and_then(|found| found.ok_or_else(missing));
         addresses.push(address.map_err(|source| DeployError::System {
             doing: "find the nodes of Redis",

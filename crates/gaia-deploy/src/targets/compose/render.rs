@@ -10,7 +10,7 @@ use crate::{
     Blueprint, DeployError, StepId,
     blueprint::{digest, instance_name},
     containers::{
-        files::{Files, Source},
+        files::{Files, Source, read_at_start},
         parts::{self, BUNDLES, Check, FILES, Part, Role},
     },
     plan::ids::{part_step, service_step, store_step},
@@ -89,7 +89,7 @@ pub(crate) fn render(input: &Input<'_>) -> Option<Project> {
     let (mut services, mut revisions, mut files) = (Map::new(), BTreeMap::new(), BTreeMap::new());
     for part in parts::all(blueprint) {
         let own = source.of(part.role)?;
-        let contents: BTreeMap<_, _> = own.iter().map(|(name, text)| (name, text.expose())).collect();
+        let contents = read_at_start(&own);
         for instance in instances(&part) {
             let mut service = input.service(&part, &instance);
             let revision = revision(&service, &contents, blueprint.needs.studio.as_deref());

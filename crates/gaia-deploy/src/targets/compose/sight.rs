@@ -18,12 +18,13 @@ use crate::{
         sight::{INTERRUPTED, Sight, step, store_down},
     },
     record::Record,
+    secrets::Secrets,
 };
 
 /// What stands between what is there and the blueprint.
 pub(crate) fn towards(sight: &Sight<'_>) -> Vec<Step> {
     let (observed, blueprint) = (sight.observed, sight.blueprint);
-    let project = project(observed, blueprint, sight.record);
+    let project = project(observed, blueprint, sight.record, sight.secrets.as_ref());
     let mut steps = Vec::new();
     if sight.is_leftover() {
         steps.push(sight.leftovers());
@@ -38,6 +39,7 @@ pub(crate) fn towards(sight: &Sight<'_>) -> Vec<Step> {
         }
     }
     steps.extend(blueprint.games.keys().filter_map(|game| sight.bundle(game)));
+    steps.extend(sight.former_secrets());
     if steps.is_empty() {
         steps.extend(sight.note());
     }
@@ -45,8 +47,13 @@ pub(crate) fn towards(sight: &Sight<'_>) -> Vec<Step> {
 }
 
 /// The project as it should be; none while secrets or ports are missing.
-pub(crate) fn project(observed: &Observed, blueprint: &Blueprint, record: Option<&Record>) -> Option<Project> {
-    let secrets = observed.secrets.as_ref()?;
+pub(crate) fn project(
+    observed: &Observed,
+    blueprint: &Blueprint,
+    record: Option<&Record>,
+    secrets: Option<&Secrets>,
+) -> Option<Project> {
+    let secrets = secrets?;
     render::render(&render::Input {
         blueprint,
         secrets,

@@ -1,18 +1,18 @@
 //! The steps of an apply on Compose, each of which may be done again after it was killed at any point.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use gaia_names::{ClusterName, GameId, Secret, Service};
+use gaia_names::{ClusterName, GameId, Secret, Service, Store};
 use tokio::time::sleep;
 
 use super::{
     engine::{Container, Engine, QUESTION, WORK},
     observing::owner,
-    render::{self, BUNDLES_FOLDER, FILE, FOLDER, Project, project},
+    render::{self, BUNDLES_FOLDER, FILE, FOLDER, Project, REVISION, project},
     sight::files_digest,
 };
 use crate::{
@@ -25,7 +25,10 @@ use crate::{
         parts::{self, Check, Part, Role},
     },
     files,
-    plan::ids::{COMPOSE_FILES, LEFTOVERS, PORTS, RECORD, SECRETS, bundle_digest, bundle_step, service_step},
+    plan::ids::{
+        COMPOSE_FILES, FORGOTTEN_SECRETS, FORMER_SECRETS, LEFTOVERS, NEW_SECRETS, PORTS, RECORD, SECRETS,
+        bundle_digest, bundle_step, service_step,
+    },
     record::{Life, Record},
     secrets::Secrets,
     targets::local::{destroying, place::OsUser, ports},
@@ -33,6 +36,8 @@ use crate::{
 
 /// How long a part may take until it is well. An image may have to be read from a slow disk, a model loaded.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// How often NATS is asked to read its accounts again, where somebody waits for that.
+const RELOAD: Duration = Duration::from_secs(1);
 /// How often it is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -87,8 +92,14 @@ impl<'a> Work<'a> {
     pub(crate) async fn carry_out(&mut self, step: &Step) -> Result<Made, DeployError> {
         match step.id.0.as_str() {
             SECRETS => self.make_secrets().await,
+            NEW_SECRETS | FORMER_SECRETS | FORGOTTEN_SECRETS => {
+                let secrets = self.secrets.as_mut().ok_or(DeployError::OtherBlueprint)?;
+                let made = secrets.carry_on(step)?;
+                files::write_json(&self.folder.secrets(), secrets, 0o600)?;
+                Ok(made)
+            }
             PORTS => self.choose_ports(),
-            COMPOSE_FILES => self.write_files(),
+            COMPOSE_FILES => self.write_files().await,
             LEFTOVERS => self.leftovers().await,
             RECORD => Ok(None),
             _ => self.part(step).await,
@@ -147,7 +158,6 @@ impl<'a> Work<'a> {
             }
             None => Secrets::make()?,
         };
-        secrets.games.retain(|game, _| self.blueprint.games.contains_key(game));
         secrets.complete(self.blueprint)?;
         files::write_json(&self.folder.secrets(), &secrets, 0o600)?;
         self.secrets = Some(secrets);
@@ -186,11 +196,23 @@ impl<'a> Work<'a> {
         rendered.ok_or(DeployError::OtherBlueprint)
     }
 
-    fn write_files(&mut self) -> Result<Made, DeployError> {
+    /// Writes all but what a service reads that is to be made anew: if the engine started it again meanwhile, it would come
+    /// with what the stores do not know yet.
+    async fn write_files(&mut self) -> Result<Made, DeployError> {
+        let name = render::project(&self.blueprint.cluster);
         let project = self.project()?;
         self.record.made_with.get_or_insert_with(|| project.labels.clone());
         let root = root(self.folder);
-        write_project(&project, &root)?;
+        let containers = self.engine.containers(&name).await?;
+        let is_made = |instance: &String| {
+            let found = containers.get(instance).map(|container| container.label(REVISION));
+            found == project.revisions.get(instance).map(String::as_str)
+        };
+        let services = parts::all(self.blueprint).into_iter();
+        let services = services.filter(|part| matches!(part.role, Role::Service(_)));
+        let waits = services.filter(|part| !render::instances(part).iter().all(is_made));
+        let waits: BTreeSet<Role> = waits.map(|part| part.role).collect();
+        write_project(&project, &root, &waits)?;
         Ok(Some((root.display().to_string(), files_digest(&project))))
     }
 
@@ -199,7 +221,9 @@ impl<'a> Work<'a> {
         if part.data.is_some() {
             self.refuse_foreign_volume().await?;
         }
-        let file = root(self.folder).join(FILE);
+        let (folder, project) = (root(self.folder), self.project()?);
+        write_part(&project, &folder, part.role)?;
+        let file = folder.join(FILE);
         let mut args = vec!["up", "--detach", "--no-deps", "--no-build", "--quiet-pull"];
         if part.check == Check::Ends {
             // It may have ended well before, for other secrets or another version.
@@ -208,7 +232,7 @@ impl<'a> Work<'a> {
         args.push(instance);
         self.engine.compose(Some(&file), &args, WORK).await?;
         let id = wait_until_well(&self.engine, &self.blueprint.cluster, &part.check, instance).await?;
-        let revision = self.project()?.revisions.remove(instance).unwrap_or_default();
+        let revision = project.revisions.get(instance).cloned().unwrap_or_default();
         Ok(Some((id, revision)))
     }
 
@@ -226,24 +250,24 @@ impl<'a> Work<'a> {
 
     async fn publish(&self, game: &GameId) -> Result<Made, DeployError> {
         let own = self.blueprint.games.get(game).ok_or(DeployError::OtherBlueprint)?;
-        let secrets = self.secrets.as_ref().and_then(|secrets| secrets.games.get(game));
-        let token = &secrets.ok_or(DeployError::OtherBlueprint)?.admin_token;
+        let secrets = self.secrets.as_ref().ok_or(DeployError::OtherBlueprint)?;
+        let tokens = secrets.admin_tokens(game);
         let container = format!("{}-{}-1", project(&self.blueprint.cluster), Service::Gateway);
         let gateway = Gateway::Container(Exec::Docker {
             engine: self.engine.clone(),
             container: container.clone(),
         });
-        gateway.publish(&own.bundle, token).await?;
+        gateway.publish(&own.bundle, &tokens).await?;
         Ok(Some((container, bundle_digest(self.blueprint, game))))
     }
 }
 
-/// Writes a project's file and what it mounts.
-pub(crate) fn write_project(project: &Project, root: &Path) -> Result<(), DeployError> {
+/// Writes a project's file and what it mounts, but for some parts.
+fn write_project(project: &Project, root: &Path, but: &BTreeSet<Role>) -> Result<(), DeployError> {
     files::make_folder(root, 0o711, None)?;
     files::make_folder(&root.join(FOLDER), 0o711, None)?;
-    for (role, (uid, contents)) in &project.files {
-        write_folder(&root.join(FOLDER).join(role.name()), contents, *uid)?;
+    for role in project.files.keys().filter(|role| !but.contains(role)) {
+        write_part(project, root, *role)?;
     }
     let chat = project
         .files
@@ -252,6 +276,12 @@ pub(crate) fn write_project(project: &Project, root: &Path) -> Result<(), Deploy
     let uid = chat.map_or(0, |(_, (uid, _))| *uid);
     write_folder(&root.join(FOLDER).join(BUNDLES_FOLDER), &project.bundles, uid)?;
     files::write(&root.join(FILE), project.text.as_bytes(), 0o600, None)
+}
+
+/// Writes what one part mounts.
+fn write_part(project: &Project, root: &Path, role: Role) -> Result<(), DeployError> {
+    let (uid, contents) = project.files.get(&role).ok_or(DeployError::OtherBlueprint)?;
+    write_folder(&root.join(FOLDER).join(role.name()), contents, *uid)
 }
 
 fn write_folder(folder: &Path, contents: &Files, uid: u32) -> Result<(), DeployError> {
@@ -275,9 +305,14 @@ async fn wait_until_well(
     check: &Check,
     instance: &str,
 ) -> Result<String, DeployError> {
-    let began = Instant::now();
+    let (began, mut told) = (Instant::now(), Instant::now());
     loop {
         let mut containers = engine.containers(&project(cluster)).await?;
+        if *check == Check::Ends && told.elapsed() >= RELOAD {
+            // It waits until NATS knows whom it is to know.
+            reload(engine, &containers).await;
+            told = Instant::now();
+        }
         let outcome = match containers.remove(instance) {
             None => Outcome::NotYet("its container is gone".to_owned()),
             Some(container) => outcome(engine, container, check).await,
@@ -289,6 +324,21 @@ async fn wait_until_well(
                 return Err(not_ready(engine, cluster, instance, began, why).await);
             }
             Outcome::NotYet(_) => sleep(LOOK).await,
+        }
+    }
+}
+
+/// Has the servers of NATS read their accounts again. Whoever waits for that sees whether they have.
+async fn reload(engine: &Engine, containers: &BTreeMap<String, Container>) {
+    let nats = Store::Nats.as_str();
+    let is_server = |name: &str| {
+        name.strip_prefix(nats)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    for (_, container) in containers.iter().filter(|(name, _)| is_server(name)) {
+        let args = ["kill", "--signal", "HUP", &container.id];
+        if let Err(fault) = engine.docker(&args, "", QUESTION).await {
+            tracing::debug!(error = %crate::error::with_cause(&fault), "a server of NATS cannot be signalled");
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     Blueprint, StepId,
     blueprint::digest,
     containers::{
-        files::{Files, Source},
+        files::{Files, Source, read_at_start},
         parts::{self, Part, Role},
     },
     record::Ports,
@@ -152,7 +152,7 @@ impl Input<'_> {
     fn part(&self, part: &Part) -> Option<Vec<Object>> {
         let name = part.role.name();
         let files = self.source().of(part.role)?;
-        let contents: BTreeMap<_, _> = files.iter().map(|(name, text)| (name, text.expose())).collect();
+        let contents = read_at_start(&files);
         let secret = self.secret(name, Some(part.role), &files);
         let mut made = vec![secret];
         if let Some(service) = self.service(part) {

@@ -44,6 +44,10 @@ pub(crate) fn template(blueprint: &Blueprint, part: &Part, labels: &Value, files
                 "whenUnsatisfiable": "ScheduleAnyway",
                 "labelSelector": { "matchLabels": selector(&blueprint.cluster, part.role) },
             }]);
+            if matches!(part.role, Role::Inference | Role::Service(_)) {
+                // Those that are on their way out do not count, or an update could leave all on one node.
+                spec["topologySpreadConstraints"][0]["matchLabelKeys"] = json!(["pod-template-hash"]);
+            }
         }
     }
     json!({

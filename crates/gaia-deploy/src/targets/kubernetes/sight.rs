@@ -30,6 +30,7 @@ pub(crate) fn towards(sight: &Sight<'_>) -> Vec<Step> {
     steps.extend(removed(sight, &wanted));
     steps.extend(objects.filter_map(|object| of_object(sight, object)));
     steps.extend(blueprint.games.keys().filter_map(|game| sight.bundle(game)));
+    steps.extend(sight.former_secrets());
     if steps.is_empty() {
         steps.extend(sight.note());
     }
@@ -39,7 +40,7 @@ pub(crate) fn towards(sight: &Sight<'_>) -> Vec<Step> {
 /// The objects as they should be.
 fn wanted(sight: &Sight<'_>) -> Option<Vec<Object>> {
     let blueprint = sight.blueprint;
-    let mut secrets = match &sight.observed.secrets {
+    let mut secrets = match &sight.secrets {
         Some(secrets) => secrets.clone(),
         // Which objects there will be does not depend on them, and what is not there yet has nothing to differ from.
         None => Secrets::make().ok()?,
@@ -56,7 +57,9 @@ fn wanted(sight: &Sight<'_>) -> Option<Vec<Object>> {
 
 fn of_object(sight: &Sight<'_>, object: &Object) -> Option<Step> {
     let id = object.step();
-    let found = sight.observed.objects.get(&id).filter(|_| !sight.observed.is_ending);
+    // What is left of a destroy goes before anything else is done.
+    let goes = sight.observed.is_ending || sight.is_leftover();
+    let found = sight.observed.objects.get(&id).filter(|_| !goes);
     let lost = Store::ALL.iter().find(|store| store.as_str() == object.name);
     let lost = lost.filter(|_| object.kind == Kind::STATEFUL_SET);
     if let Some(lost) = lost.and_then(|store| sight.lost_data(*store)) {
@@ -93,10 +96,11 @@ fn of_object(sight: &Sight<'_>, object: &Object) -> Option<Step> {
         let why = "what it made was in a database that is gone";
         return Some(step(&id.0, Action::Restart, why, None).drifted(Drift::Data));
     }
-    if sight.is_interrupted(&id.0) {
-        return Some(step(&id.0, Action::Change, INTERRUPTED, None));
+    if let Some(why) = unwell(object, &found.0) {
+        return Some(step(&id.0, Action::Restart, &why, None));
     }
-    unwell(object, &found.0).map(|why| step(&id.0, Action::Restart, &why, None))
+    let is_interrupted = sight.is_interrupted(&id.0);
+    is_interrupted.then(|| step(&id.0, Action::Change, INTERRUPTED, None))
 }
 
 /// Why something that is as it should be does not do what it is for.

@@ -5,8 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::Utc;
 use gaia_kubernetes::Kind;
-use gaia_names::GameId;
+use gaia_names::{GameId, Store};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -21,7 +22,10 @@ use super::{
 use crate::{
     Action, Blueprint, DeployError, Step,
     apply::Made,
-    plan::ids::{LEFTOVERS, RECORD, SECRETS, bundle_digest, bundle_step},
+    error::with_cause,
+    plan::ids::{
+        FORGOTTEN_SECRETS, FORMER_SECRETS, LEFTOVERS, NEW_SECRETS, RECORD, SECRETS, bundle_digest, bundle_step,
+    },
     record::{Life, Record},
     secrets::Secrets,
 };
@@ -32,6 +36,12 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub(super) const ENDING: Duration = Duration::from_secs(180);
 /// What scales by the clock or the load.
 const SCALERS: [Kind; 3] = [Kind::CRON_JOB, Kind::AUTOSCALER, Kind::SCALED_OBJECT];
+/// How often NATS is asked to read its accounts again, where somebody waits for that.
+const RELOAD: Duration = Duration::from_secs(2);
+/// How long pods are waited for that drain. What is on a node that is lost ends never.
+const DRAINING: Duration = Duration::from_secs(45);
+/// When a pod's node was asked to look at its files again, as an annotation.
+const READ_AGAIN: &str = "gaia.dev/read-again";
 /// How often it is looked at meanwhile.
 pub(super) const LOOK: Duration = Duration::from_millis(250);
 
@@ -93,6 +103,13 @@ impl<'a> Work<'a> {
                 Ok(None)
             }
             SECRETS => self.make_secrets().await,
+            NEW_SECRETS | FORMER_SECRETS | FORGOTTEN_SECRETS => {
+                self.until_drained().await?;
+                let secrets = self.secrets.as_mut().ok_or(DeployError::OtherBlueprint)?;
+                let made = secrets.carry_on(step)?;
+                self.inventory.write_secrets(secrets).await?;
+                Ok(made)
+            }
             RECORD => Ok(None),
             _ => self.object(step).await,
         }
@@ -191,7 +208,6 @@ impl<'a> Work<'a> {
                 Secrets::make()?
             }
         };
-        secrets.games.retain(|game, _| self.blueprint.games.contains_key(game));
         secrets.complete(self.blueprint)?;
         self.inventory.write_secrets(&secrets).await?;
         self.secrets = Some(secrets);
@@ -220,9 +236,17 @@ impl<'a> Work<'a> {
 
     /// Waits until a workload does what it is for.
     async fn until_well(&self, wanted: &Object) -> Result<(), DeployError> {
-        let began = Instant::now();
+        let (began, mut told) = (Instant::now(), None);
         let namespace = self.inventory.namespace();
         loop {
+            let is_time = |told: &Option<Instant>| told.is_none_or(|told| told.elapsed() >= RELOAD);
+            if wanted.kind == Kind::JOB && is_time(&told) {
+                // It waits until NATS knows whom it is to know.
+                if let Err(fault) = self.reload_nats(told.is_none()).await {
+                    tracing::debug!(error = %with_cause(&fault), "NATS cannot be signalled now");
+                }
+                told = Some(Instant::now());
+            }
             let found = self
                 .inventory
                 .kubernetes
@@ -247,6 +271,43 @@ impl<'a> Work<'a> {
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// Waits until those pods have ended that were told to: they use what they began with.
+    async fn until_drained(&self) -> Result<(), DeployError> {
+        let (namespace, began) = (self.inventory.namespace(), Instant::now());
+        let selector = format!("{CLUSTER}={}", self.blueprint.cluster);
+        while began.elapsed() < DRAINING {
+            let pods = self.inventory.kubernetes.list(Kind::POD, &namespace, &selector).await?;
+            let is_ending = |pod: &Value| pod["metadata"]["deletionTimestamp"].is_string();
+            if !pods.iter().any(is_ending) {
+                break;
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// Has the servers of NATS read their accounts again. Whoever waits for that sees whether they have.
+    async fn reload_nats(&self, is_first: bool) -> Result<(), DeployError> {
+        let namespace = self.inventory.namespace();
+        let selector = format!(
+            "{CLUSTER}={},app.kubernetes.io/name={}",
+            self.blueprint.cluster,
+            Store::Nats
+        );
+        let kubernetes = &self.inventory.kubernetes;
+        for pod in kubernetes.list(Kind::POD, &namespace, &selector).await? {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            if is_first {
+                // Otherwise its node may take a minute to bring it what a secret holds now.
+                let change = json!({ "metadata": { "annotations": { READ_AGAIN: Utc::now().to_rfc3339() } } });
+                kubernetes.patch(Kind::POD, &namespace, name, "", &change).await?;
+            }
+            let command = ["nats-server", "--signal", "reload=1"];
+            kubernetes.exec(&namespace, name, &command, "", RELOAD * 5).await?;
+        }
+        Ok(())
     }
 
     /// What is wrong with the pods of a workload, and whether waiting is of no use.
@@ -329,8 +390,8 @@ impl<'a> Work<'a> {
 
     async fn publish(&self, game: &GameId) -> Result<Made, DeployError> {
         let own = self.blueprint.games.get(game).ok_or(DeployError::OtherBlueprint)?;
-        let secrets = self.secrets.as_ref().and_then(|secrets| secrets.games.get(game));
-        let token = &secrets.ok_or(DeployError::OtherBlueprint)?.admin_token;
+        let secrets = self.secrets.as_ref().ok_or(DeployError::OtherBlueprint)?;
+        let tokens = secrets.admin_tokens(game);
         let found = Found::look(&self.inventory).await?;
         let made = (objects::GAME_CONFIG.to_owned(), bundle_digest(self.blueprint, game));
         if off_hours::is_closed(self.blueprint, &found.objects) {
@@ -342,7 +403,7 @@ impl<'a> Work<'a> {
             game: game.to_string(),
             why: "no gateway is ready".to_owned(),
         })?;
-        gateway.publish(&own.bundle, token).await?;
+        gateway.publish(&own.bundle, &tokens).await?;
         Ok(Some(made))
     }
 }

@@ -95,11 +95,11 @@ impl Stores {
         stores.start_nats().await?;
         stores.wait(Store::Redis).await?;
         if has_cluster {
-            stores::redis::form(&stores.redis_owner()).await?;
+            stores::redis::form(&stores.addresses().redis_owner(&stores.secrets)).await?;
         }
         stores.wait(Store::Postgres).await?;
-        stores::postgres::apply_roles(&stores.superuser(), &stores.secrets).await?;
-        migrations::migrate(&stores.owner()).await?;
+        stores::postgres::apply_roles(&stores.addresses().superuser(&stores.secrets), &stores.secrets, false).await?;
+        migrations::migrate(&stores.addresses().owner(&stores.secrets)).await?;
         Ok(stores)
     }
 
@@ -111,13 +111,14 @@ impl Stores {
     pub async fn provision_game(&mut self, game: &GameId) -> Result<GameAccess, DeployError> {
         if !self.secrets.games.contains_key(game) {
             self.secrets.add_game(game)?;
-            stores::postgres::apply_roles(&self.superuser(), &self.secrets).await?;
-            stores::redis::apply_users(&self.redis_owner(), &self.secrets).await?;
+            stores::postgres::apply_roles(&self.addresses().superuser(&self.secrets), &self.secrets, false).await?;
+            stores::redis::apply_users(&self.addresses().redis_owner(&self.secrets), &self.secrets, false).await?;
             nats::write_accounts(&self.place, &self.secrets)?;
             if let Some(id) = self.pid(Store::Nats).and_then(ProcessId::of) {
                 id.signal(Signal::HUP)?;
             }
-            stores::nats::wait_for_accounts(&self.addresses().nats, &self.secrets).await?;
+            stores::nats::wait_for_accounts(&self.addresses().nats, &stores::nats::reader(&self.secrets), PATIENCE)
+                .await?;
         }
         self.addresses()
             .of_game(&self.secrets, game)
@@ -127,19 +128,19 @@ impl Stores {
     /// The superuser, for tests that look behind row-level security.
     #[must_use]
     pub fn superuser(&self) -> PostgresAccess {
-        self.addresses().superuser(&self.secrets)
+        self.addresses().superuser(&self.secrets).access
     }
 
     /// The owner of the tables, which bypasses row-level security.
     #[must_use]
     pub fn owner(&self) -> PostgresAccess {
-        self.addresses().owner(&self.secrets)
+        self.addresses().owner(&self.secrets).access
     }
 
     /// The Redis user that may do everything.
     #[must_use]
     pub fn redis_owner(&self) -> RedisAccess {
-        self.addresses().redis_owner(&self.secrets)
+        self.addresses().redis_owner(&self.secrets).access
     }
 
     /// Has Redis forget all that it holds.
@@ -148,7 +149,7 @@ impl Stores {
     ///
     /// If it does not answer.
     pub async fn empty_redis(&self) -> Result<(), DeployError> {
-        stores::redis::empty(&self.redis_owner()).await
+        stores::redis::empty(&self.addresses().redis_owner(&self.secrets)).await
     }
 
     /// Kills the node that has a key, of a Redis in cluster mode, with SIGKILL.
@@ -157,7 +158,7 @@ impl Stores {
     ///
     /// If none has it, or it cannot be killed.
     pub async fn kill_redis_node_of(&mut self, key: &str) -> Result<(), DeployError> {
-        let place = stores::redis::place_of(&self.redis_owner(), key).await?;
+        let place = stores::redis::place_of(&self.addresses().redis_owner(&self.secrets), key).await?;
         match (&mut self.redis_nodes, place) {
             (Some(nodes), Some(place)) => nodes.kill(place),
             _ => Err(self.not_ready(Store::Redis, format!("no node has `{key}`"))),
@@ -194,7 +195,7 @@ impl Stores {
         if let (Store::Redis, Some(nodes)) = (store, &mut self.redis_nodes) {
             nodes.start_again()?;
             self.wait(store).await?;
-            return stores::redis::form(&self.redis_owner()).await;
+            return stores::redis::form(&self.addresses().redis_owner(&self.secrets)).await;
         }
         let spec = match store {
             Store::Postgres => postgres::spec(&self.place)?,
@@ -280,8 +281,8 @@ impl Stores {
         let until = Instant::now() + PATIENCE;
         loop {
             let answer = match store {
-                Store::Postgres => stores::postgres::ping(&self.superuser()).await,
-                Store::Redis => stores::redis::ping(&self.redis_owner()).await,
+                Store::Postgres => stores::postgres::ping(&self.addresses().superuser(&self.secrets)).await,
+                Store::Redis => stores::redis::ping(&self.addresses().redis_owner(&self.secrets)).await,
                 Store::Nats => stores::nats::greet(&self.addresses().nats).await,
             };
             let has_ended = self.has_ended(store);

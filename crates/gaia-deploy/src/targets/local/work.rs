@@ -1,6 +1,6 @@
 //! The steps of an apply, each of which may be done again after it was killed at any point.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use gaia_names::{GameId, Service, Store};
 use rustix::process::Signal;
@@ -21,11 +21,15 @@ use crate::{
     apply::Made,
     blueprint::digest_bytes,
     plan::ids::{
-        FOLDERS, LEFTOVERS, NATS_ACCOUNTS, PORTS, POSTGRES_DATA, POSTGRES_MIGRATIONS, POSTGRES_ROLES, RECORD,
-        REDIS_USERS, SECRETS, SUPERVISOR, bundle_digest, bundle_step, folders_digest, service_step, store_step,
+        FOLDERS, FORGOTTEN_SECRETS, FORMER_SECRETS, LEFTOVERS, NATS_ACCOUNTS, NEW_SECRETS, PORTS, POSTGRES_DATA,
+        POSTGRES_MIGRATIONS, POSTGRES_ROLES, RECORD, REDIS_USERS, SECRETS, SUPERVISOR, bundle_digest, bundle_step,
+        folders_digest, service_step, store_step,
     },
     stores::{self, addresses::Addresses, migrations},
 };
+
+/// How long NATS may take until it has read its accounts again.
+const RELOAD: Duration = Duration::from_secs(10);
 
 /// What the steps of one apply work with.
 pub(crate) struct Work<'a> {
@@ -64,11 +68,16 @@ impl<'a> Work<'a> {
 
     /// Does what a step says.
     pub(crate) async fn carry_out(&mut self, step: &Step) -> Result<Made, DeployError> {
-        let games = || self.blueprint.games.keys();
         match step.id.0.as_str() {
             LEFTOVERS => self.leftovers().await,
             FOLDERS => self.folders(),
             SECRETS => self.make_secrets(),
+            NEW_SECRETS | FORMER_SECRETS | FORGOTTEN_SECRETS => {
+                let secrets = self.secrets.as_mut().ok_or(DeployError::OtherBlueprint)?;
+                let made = secrets.carry_on(step)?;
+                files::write_json(&self.folder.secrets(), secrets, 0o600)?;
+                Ok(made)
+            }
             PORTS => self.choose_ports(),
             POSTGRES_DATA => {
                 postgres::init(&self.place, self.secrets()?).await?;
@@ -79,8 +88,12 @@ impl<'a> Work<'a> {
                 Ok(Some((id, String::new())))
             }
             POSTGRES_ROLES => {
-                let digest = stores::postgres::roles_digest(games());
-                stores::postgres::apply_roles(&self.addresses().superuser(self.secrets()?), self.secrets()?).await?;
+                let secrets = self.secrets()?;
+                let (digest, superuser) = (
+                    stores::postgres::roles_digest(secrets),
+                    self.addresses().superuser(secrets),
+                );
+                stores::postgres::apply_roles(&superuser, secrets, secrets.are_ending()).await?;
                 Ok(Some((stores::postgres::DATABASE.to_owned(), digest)))
             }
             POSTGRES_MIGRATIONS => {
@@ -88,8 +101,12 @@ impl<'a> Work<'a> {
                 Ok(Some((stores::postgres::DATABASE.to_owned(), migrations::digest())))
             }
             REDIS_USERS => {
-                let digest = stores::redis::users_digest(games());
-                stores::redis::apply_users(&self.addresses().redis_owner(self.secrets()?), self.secrets()?).await?;
+                let secrets = self.secrets()?;
+                let (digest, owner) = (
+                    stores::redis::users_digest(secrets),
+                    self.addresses().redis_owner(secrets),
+                );
+                stores::redis::apply_users(&owner, secrets, secrets.are_ending()).await?;
                 Ok(Some((
                     self.place.redis().join("users.acl").display().to_string(),
                     digest,
@@ -164,10 +181,7 @@ impl<'a> Work<'a> {
             }
             None => Secrets::make()?,
         };
-        secrets.games.retain(|game, _| self.blueprint.games.contains_key(game));
-        for game in self.blueprint.games.keys() {
-            secrets.add_game(game)?;
-        }
+        secrets.complete(self.blueprint)?;
         files::write_json(&self.folder.secrets(), &secrets, 0o600)?;
         self.secrets = Some(secrets);
         Ok(Some((self.folder.secrets().display().to_string(), String::new())))
@@ -238,9 +252,9 @@ impl<'a> Work<'a> {
         if let Some(id) = process.and_then(|process| process.id) {
             id.signal(Signal::HUP)?;
         }
-        stores::nats::wait_for_accounts(&self.addresses().nats, secrets).await?;
+        stores::nats::wait_for_accounts(&self.addresses().nats, &stores::nats::reader(secrets), RELOAD).await?;
         let file = self.place.nats().join("accounts.conf").display().to_string();
-        Ok(Some((file, stores::nats::accounts_digest(self.blueprint.games.keys()))))
+        Ok(Some((file, stores::nats::accounts_digest(secrets))))
     }
 
     async fn instance(&mut self, service: Service, instance: &str) -> Result<Made, DeployError> {
@@ -271,20 +285,14 @@ impl<'a> Work<'a> {
     async fn publish(&mut self, game: &GameId) -> Result<Made, DeployError> {
         self.write_bundle(game)?;
         let own = self.blueprint.games.get(game).ok_or(DeployError::OtherBlueprint)?;
-        let token = self
-            .secrets()?
-            .games
-            .get(game)
-            .ok_or(DeployError::OtherBlueprint)?
-            .admin_token
-            .clone();
+        let tokens = self.secrets()?.admin_tokens(game);
         let mut gateways = self
             .blueprint
             .instances()
             .filter(|(service, _, _)| *service == Service::Gateway);
         let port = gateways.find_map(|(_, _, instance)| self.record.ports.ops.get(&instance).copied());
         let gateway = Gateway::Port(port.ok_or(DeployError::OtherBlueprint)?);
-        gateway.publish(&own.bundle, &token).await?;
+        gateway.publish(&own.bundle, &tokens).await?;
         Ok(Some((
             self.folder.bundle(game).display().to_string(),
             bundle_digest(self.blueprint, game),

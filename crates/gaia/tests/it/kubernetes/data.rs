@@ -6,6 +6,7 @@ use gaia_testkube::{ControlPlane, eventually_within};
 use serde_json::{Value, json};
 
 use super::{Game, LIMIT, SMALL, with_images};
+use crate::steps::dies_at;
 
 /// The drift of a game, as `gaia status` and `gaia plan` have it: they must agree.
 fn drift(game: &Game) -> Vec<(String, String)> {
@@ -23,21 +24,13 @@ fn drift(game: &Game) -> Vec<(String, String)> {
 }
 
 async fn pods(game: &Game, control_plane: &ControlPlane) -> Vec<String> {
-    let namespace = game.namespace();
-    let get = [
-        "get",
-        "pods",
-        "--namespace",
-        &namespace,
-        "--output",
-        "jsonpath={.items[*].metadata.uid}",
-    ];
-    let mut pods: Vec<String> = control_plane
-        .kubectl(&get)
-        .await
-        .unwrap()
-        .split(' ')
-        .map(str::to_owned)
+    let path = format!("/api/v1/namespaces/{}/pods", game.namespace());
+    let all = control_plane.api().get(&path).await.unwrap();
+    // Some may still be on their way out from before.
+    let stays = |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null();
+    let pods = all["items"].as_array().unwrap().iter().filter(stays);
+    let mut pods: Vec<_> = pods
+        .map(|pod| pod["metadata"]["uid"].as_str().unwrap().to_owned())
         .collect();
     pods.sort();
     pods
@@ -175,6 +168,28 @@ async fn kept(game: &Game, control_plane: &ControlPlane) {
         "name",
     ];
     assert_eq!(control_plane.kubectl(&get).await.unwrap().trim(), "");
+    // Killed at any step, it is ended by the next one of its kind or by an up, and the data is there.
+    for points in [
+        &[
+            "processes:fails",
+            "processes:before",
+            "processes:after",
+            "objects:fails",
+        ][..],
+        &[
+            "objects:before",
+            "objects:after",
+            "proof:fails",
+            "proof:before",
+            "proof:after",
+        ],
+    ] {
+        game.run(&["up", &game.folder()]).exits(0);
+        let keep = ["destroy", game.name, "--keep-volumes", "--yes"];
+        for point in points {
+            tokio::task::block_in_place(|| dies_at(&game.journey, &keep, point));
+        }
+    }
     game.run(&["up", &game.folder()]).exits(0);
     let keys = game.run(&["keys", game.name, "list"]).exits(0);
     assert!(keys.out.contains("red-lamp"), "what the game kept is gone: {keys:#?}");

@@ -57,7 +57,7 @@ impl Home {
 
     /// Runs the program and gives what it prints.
     pub(crate) async fn gaia(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.command(arguments).output()?;
+        let output = tokio::process::Command::from(self.command(arguments)).output().await?;
         if !output.status.success() {
             bail!(
                 "gaia {}: {}",

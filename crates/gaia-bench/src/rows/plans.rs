@@ -38,7 +38,7 @@ async fn measure(control_plane: &ControlPlane) -> Result<Measured> {
     });
     let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
     api.create(bindings, &rights).await.map_err(refused)?;
-    control_plane.paper_nodes(GAMES.div_ceil(20)).await;
+    control_plane.paper_nodes(GAMES.div_ceil(10)).await;
     let mut home = Home::new();
     home.use_kubernetes(control_plane.kubeconfig_of("bench", Some(GROUP)));
     let mut folders = vec![bring_up(control_plane, &home, 0).await?];

@@ -137,7 +137,7 @@ impl Record {
 
     /// Only its data is left, and what opens it. Its numbers go on.
     pub(crate) fn keep_data(&mut self) {
-        let kept = [ids::SECRETS, ids::POSTGRES_DATA].map(|id| StepId(id.to_owned()));
+        let kept = [ids::SECRETS, ids::NEW_SECRETS, ids::POSTGRES_DATA].map(|id| StepId(id.to_owned()));
         let mut resources = std::mem::take(&mut self.resources);
         resources.retain(|id, _| kept.contains(id));
         self.begin_anew();

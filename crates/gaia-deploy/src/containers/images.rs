@@ -6,7 +6,7 @@ use gaia_names::Store;
 use gaia_spec::Images;
 use serde::Deserialize;
 
-/// The images of others that this version was tested with, by name and digest.
+/// The images of others, by name and digest.
 static OTHERS: LazyLock<BTreeMap<String, Image>> = LazyLock::new(|| {
     // The file is part of the program, and a test reads it.
     serde_json::from_str(include_str!("../../../../images/images.json")).unwrap_or_default()
@@ -25,7 +25,7 @@ pub(crate) fn of_gaia(images: &Images) -> String {
     images.gaia.clone().unwrap_or_else(usual)
 }
 
-/// The image of a store: the config's, or the official one that this version was tested with.
+/// The image of a store: the config's, or the official one.
 pub(crate) fn of_store(images: &Images, store: Store) -> String {
     let usual = || {
         let image = OTHERS.get(store.as_str());

@@ -135,33 +135,27 @@ pub async fn call(
     body: Option<String>,
     patience: Duration,
 ) -> Result<Answer, String> {
+    let url = format!("http://127.0.0.1:{ops_port}/admin/v1/{path}");
     let mut answer = Err("the game has no token of its own".to_owned());
     for token in tokens {
-        answer = call_with(ops_port, token, method.clone(), path, body.clone(), patience).await;
-        if !answer.as_ref().is_ok_and(|answer| answer.status == 401) {
+        let mut asked = client()?
+            .request(method.clone(), &url)
+            .bearer_auth(token.expose())
+            .timeout(patience);
+        if let Some(body) = &body {
+            asked = asked.header("content-type", "application/json").body(body.clone());
+        }
+        let answered = read_whole(asked.send().await.map_err(|fault| unreached(&fault))?).await?;
+        let is_taken = answered.status != 401;
+        answer = Ok(answered);
+        if is_taken {
             break;
         }
     }
     answer
 }
 
-async fn call_with(
-    ops_port: u16,
-    token: &Secret,
-    method: Method,
-    path: &str,
-    body: Option<String>,
-    patience: Duration,
-) -> Result<Answer, String> {
-    let url = format!("http://127.0.0.1:{ops_port}/admin/v1/{path}");
-    let mut asked = client()?
-        .request(method, url)
-        .bearer_auth(token.expose())
-        .timeout(patience);
-    if let Some(body) = body {
-        asked = asked.header("content-type", "application/json").body(body);
-    }
-    let mut answer = asked.send().await.map_err(|fault| unreached(&fault))?;
+async fn read_whole(mut answer: reqwest::Response) -> Result<Answer, String> {
     let status = answer.status().as_u16();
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|fault| unreached(&fault))? {

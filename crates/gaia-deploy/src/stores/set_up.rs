@@ -48,7 +48,9 @@ pub async fn set_up(settings: &Path) -> Result<(), DeployError> {
     let superuser = addresses.superuser(&secrets);
     until("postgres", async || postgres::ping(&superuser).await).await?;
     tracing::info!("roles and tables are made in Postgres");
-    postgres::apply_roles(&superuser, &secrets, true).await?;
+    // Nobody but a setup comes as superuser, owner or first user where it runs; who does may have former passwords.
+    let ends_admins = true;
+    postgres::apply_roles(&superuser, &secrets, ends_admins).await?;
     migrations::migrate(&addresses.owner(&secrets)).await?;
     let owner = addresses.redis_owner(&secrets);
     until("redis", async || redis::ping(&owner).await).await?;
@@ -57,7 +59,7 @@ pub async fn set_up(settings: &Path) -> Result<(), DeployError> {
         redis::form(&owner).await?;
     }
     tracing::info!("users are made in Redis");
-    redis::set_users(&owner, &secrets, true).await?;
+    redis::set_users(&owner, &secrets, ends_admins).await?;
     until("nats", async || nats::greet(&addresses.nats).await).await?;
     nats::wait_for_accounts(&addresses.nats, &reader, PATIENCE).await?;
     tracing::info!("all three stores are ready");

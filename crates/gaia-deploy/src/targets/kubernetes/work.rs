@@ -104,7 +104,9 @@ impl<'a> Work<'a> {
             }
             SECRETS => self.make_secrets().await,
             NEW_SECRETS | FORMER_SECRETS | FORGOTTEN_SECRETS => {
-                self.until_drained().await?;
+                if step.id.0 == FORMER_SECRETS {
+                    self.until_drained().await?;
+                }
                 let secrets = self.secrets.as_mut().ok_or(DeployError::OtherBlueprint)?;
                 let made = secrets.carry_on(step)?;
                 self.inventory.write_secrets(secrets).await?;

@@ -194,8 +194,8 @@ pub(crate) enum Verb {
     Health(verbs::health::Arguments),
     /// Ask the admin API of the gateway in this container; `gaia up` does this by itself
     ///
-    /// Prints the HTTP status and body as JSON. The game's admin token is taken from the gateway's settings, so that it
-    /// never leaves the container.
+    /// Prints the HTTP status and body as JSON. The tokens that the game's admin may have come in by standard input, so
+    /// that no list of processes shows them.
     #[command(verbatim_doc_comment, hide = true)]
     Admin(verbs::admin::Arguments),
     /// Run one part of a cluster; `gaia up` does this by itself

@@ -24,9 +24,9 @@ pub(crate) struct Arguments {
 enum SecretsVerb {
     /// Make new ones, move everything over, and have the stores forget the former ones
     ///
-    /// Shows the plan and carries it out. The stores know both while the services move, one after the other; who talks
-    /// meanwhile goes on talking, and access tokens that were signed before hold until they expire. After any interruption
-    /// it goes on from where it stopped, here or with the next `gaia up`.
+    /// Shows the plan and carries it out. The stores know both while the services move, one after the other; a service of
+    /// which there is one is away for a moment, as the plan says. Access tokens that were signed before hold until they
+    /// expire. After any interruption it goes on from where it stopped, here or with the next `gaia up`.
     ///
     /// Keys of LLM providers are not Gaia's to make: change them where config.yaml finds them and run `gaia up`.
     #[command(verbatim_doc_comment)]

@@ -1,8 +1,10 @@
 //! Connections to Postgres: a small pool per game, idle to zero.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, PoolError, QueueMode, RecyclingMethod, Runtime,
+};
 use gaia_protocol::{ErrorCode, Fault, settings::PostgresAccess};
 use tokio_postgres::{NoTls, error::SqlState};
 
@@ -13,8 +15,8 @@ const IDLE: Duration = Duration::from_secs(60);
 const WAIT: Duration = Duration::from_secs(2);
 /// A service finds rows by their keys. A plan that is made while a table is small and kept while it grows must not be a
 /// scan, and is to be kept: planning a statement again takes longer than carrying it out, and so does compiling it.
-const BY_KEY: &str = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off \
-                      -c plan_cache_mode=force_generic_plan";
+const BY_KEY: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_material=off \
+                      -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off -c plan_cache_mode=force_generic_plan";
 
 /// One game's connections.
 #[derive(Clone)]
@@ -117,6 +119,20 @@ impl Postgres {
         let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method });
         let pool = Pool::builder(manager)
             .max_size(access.connections.max(1))
+            // The connection that was used last is the one that Postgres and the processor have at hand.
+            .queue_mode(QueueMode::Lifo)
+            .post_recycle(Hook::async_fn(|client, metrics| {
+                let is_due = is_twice_as_old(metrics, Instant::now());
+                Box::pin(async move {
+                    if is_due {
+                        client
+                            .batch_execute("DISCARD PLANS")
+                            .await
+                            .map_err(HookError::Backend)?;
+                    }
+                    Ok(())
+                })
+            }))
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(WAIT))
             .create_timeout(Some(WAIT))
@@ -146,6 +162,16 @@ impl Postgres {
     }
 }
 
+/// Whether a connection has become twice as old since it was last used.
+///
+/// Postgres keeps a plan as long as a connection, and makes it for as many rows as there seem to be. In a young game
+/// there are none yet, and all plans look the same; so they are made anew while it grows. Once Postgres has counted the
+/// rows, some minutes later, it does so by itself.
+fn is_twice_as_old(metrics: &Metrics, now: Instant) -> bool {
+    let doublings = |at: Instant| (at - metrics.created).as_secs().checked_ilog2();
+    doublings(now) > doublings(metrics.recycled.unwrap_or(metrics.created))
+}
+
 async fn close_idle(pool: Pool, tasks: Tasks) {
     loop {
         tokio::select! {
@@ -154,5 +180,32 @@ async fn close_idle(pool: Pool, tasks: Tasks) {
                 pool.retain(|_, metrics| metrics.last_used() < IDLE);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_are_made_anew_whenever_a_connection_has_become_twice_as_old() {
+        let created = Instant::now();
+        let at = |seconds: u64| created + Duration::from_secs(seconds);
+        let is_due = |used: Option<u64>, now: u64| {
+            let metrics = Metrics {
+                created,
+                recycled: used.map(at),
+                recycle_count: 0,
+            };
+            is_twice_as_old(&metrics, at(now))
+        };
+        assert!(!is_due(None, 0));
+        assert!(is_due(None, 1));
+        assert!(!is_due(Some(1), 1));
+        assert!(is_due(Some(1), 2));
+        assert!(!is_due(Some(2), 3));
+        assert!(is_due(Some(3), 4));
+        assert!(!is_due(Some(600), 1_000));
+        assert!(is_due(Some(600), 1_100));
     }
 }

@@ -50,6 +50,8 @@ use crate::store::{Batches, ledger};
 
 /// How long a call waits for counters that are just being made again.
 const WAIT: Duration = Duration::from_millis(250);
+/// How much later than Redis Postgres is told what is set aside: the call that it is for begins meanwhile.
+const AFTER_THE_CALL: Duration = Duration::from_millis(5);
 /// How many ended calls wait for being settled. More than that are settled when their time is over.
 const WAITING_SETTLEMENTS: usize = 16_384;
 
@@ -183,7 +185,7 @@ impl Budget {
             options,
             postgres: postgres.clone(),
             counters: Counters::new(game, redis),
-            set_aside: Batches::new(postgres, tasks, |postgres, reservations| {
+            set_aside: Batches::after(AFTER_THE_CALL, postgres, tasks, |postgres, reservations| {
                 Box::pin(ledger::set_aside(postgres, reservations))
             }),
             settlements,

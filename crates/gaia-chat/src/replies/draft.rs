@@ -9,6 +9,7 @@ use std::{
 use gaia_names::TurnId;
 pub(super) use gaia_protocol::money::Tokens;
 use gaia_protocol::{bundle::Route, chat::ReplySource};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -19,7 +20,11 @@ use crate::{
 
 /// A reply in the making.
 #[derive(Default)]
-pub(crate) struct Draft(Mutex<State>);
+pub(crate) struct Draft {
+    state: Mutex<State>,
+    /// A model has been called.
+    called: CancellationToken,
+}
 
 #[derive(Default)]
 struct State {
@@ -130,6 +135,11 @@ impl Drop for Call {
 }
 
 impl Draft {
+    /// Resolves once a model has been called.
+    pub(crate) async fn is_called(&self) {
+        self.called.cancelled().await;
+    }
+
     /// A provider is asked and will want to be paid for it, also when nobody waits for the answer any more.
     pub(super) fn begin_call(
         self: &Arc<Self>,
@@ -139,6 +149,7 @@ impl Draft {
         began: Instant,
         held: Held,
     ) -> Call {
+        self.called.cancel();
         let mut state = self.lock();
         state.calls.push(CallMade {
             turn,
@@ -214,7 +225,7 @@ impl Draft {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

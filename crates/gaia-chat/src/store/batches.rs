@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures::future::BoxFuture;
@@ -25,6 +26,8 @@ struct Shared<Q, A> {
     postgres: Postgres,
     tasks: Tasks,
     write: Write<Q, A>,
+    /// How long a batch lets others go first.
+    pause: Duration,
     queue: Mutex<Queue<Q, A>>,
 }
 
@@ -42,6 +45,11 @@ impl<Q, A> Clone for Batches<Q, A> {
 impl<Q: Send + Sync + 'static, A: Send + 'static> Batches<Q, A> {
     /// Writes with a function that answers in the order of the questions and does all of them or none.
     pub(crate) fn new(postgres: &Postgres, tasks: &Tasks, write: Write<Q, A>) -> Self {
+        Self::after(Duration::ZERO, postgres, tasks, write)
+    }
+
+    /// The same for what nobody waits for: each batch begins a little later, and what a player waits for goes first.
+    pub(crate) fn after(pause: Duration, postgres: &Postgres, tasks: &Tasks, write: Write<Q, A>) -> Self {
         let queue = Queue {
             waiting: VecDeque::new(),
             writers: 0,
@@ -50,6 +58,7 @@ impl<Q: Send + Sync + 'static, A: Send + 'static> Batches<Q, A> {
             postgres: postgres.clone(),
             tasks: tasks.clone(),
             write,
+            pause,
             queue: Mutex::new(queue),
         }))
     }
@@ -80,7 +89,16 @@ impl<Q, A> Shared<Q, A> {
             shared: self,
             is_left: false,
         };
-        while let Some((questions, answers)) = place.next_batch() {
+        loop {
+            if !self.pause.is_zero() {
+                tokio::select! {
+                    () = tokio::time::sleep(self.pause) => {}
+                    () = self.tasks.draining() => {}
+                }
+            }
+            let Some((questions, answers)) = place.next_batch() else {
+                return;
+            };
             let outcome = (self.write)(&self.postgres, &questions).await;
             match outcome {
                 Ok(results) => {

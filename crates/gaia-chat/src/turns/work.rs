@@ -42,6 +42,8 @@ use crate::{
 const RENEW: Duration = Duration::from_secs(3);
 /// How long the end of a turn is tried again while Postgres is away.
 const KEEP_TRYING: Duration = Duration::from_secs(6);
+/// How long the claim lets the call of the model go first.
+const LEAD: Duration = Duration::from_millis(2);
 const ALIVE: Duration = Duration::from_millis(ALIVE_EVERY_MS);
 
 /// Where a turn came from, and when.
@@ -181,6 +183,16 @@ impl Work {
     }
 
     async fn claim(&self, mut speech: Option<Speech>) -> (Result<Granted, Fault>, Option<Speech>) {
+        if let Some(speech) = &mut speech {
+            // What the player waits for goes first: a model takes longer than a claim, and both want the same processors.
+            let draft = Arc::clone(&speech.draft);
+            tokio::select! {
+                biased;
+                () = draft.is_called() => {}
+                () = speech.gather() => {}
+                () = tokio::time::sleep(LEAD) => {}
+            }
+        }
         let claim = claim::claim(&self.game, &self.wanted, &self.loaded, speech.is_some());
         let gather = async {
             match &mut speech {
@@ -232,6 +244,8 @@ impl Work {
                 () = held.due() => {
                     alive.reset();
                     self.running.say(held.take(self.game.in_hand.pace())).await;
+                    // What was said goes out before the work on its end begins.
+                    tokio::task::yield_now().await;
                 }
                 piece = speech.next() => match piece {
                     Some(piece) => {

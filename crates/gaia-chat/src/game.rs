@@ -19,6 +19,7 @@ use crate::{
         Batches,
         claims::{self, Claimed, Ended, Wanted},
         pins::Pins,
+        sign_ins::SignIns,
     },
     turns::InHand,
 };
@@ -121,6 +122,7 @@ impl Game {
             HostSettings {
                 game: game.clone(),
                 secrets: settings.tool_secrets,
+                sign_ins: Arc::new(SignIns::new(&postgres, tasks)),
                 program: std::env::current_exe().unwrap_or_else(|_| "gaia".into()),
                 scratch: match settings.tools_folder {
                     Some(folder) => folder,

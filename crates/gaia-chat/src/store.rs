@@ -7,6 +7,7 @@ pub(crate) mod conversations;
 pub(crate) mod events;
 pub(crate) mod ledger;
 pub(crate) mod pins;
+pub(crate) mod sign_ins;
 pub(crate) mod turns;
 
 pub(crate) use self::batches::Batches;

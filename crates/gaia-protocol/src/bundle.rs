@@ -298,15 +298,16 @@ pub enum ToolSetting {
     Secret(String),
 }
 
-/// How a token for a tool server is had, by OAuth without anybody at a browser.
+/// How a token for a tool server is had by OAuth.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolOauth {
-    /// The client that was registered with the authorization server beforehand.
-    pub client_id: String,
+    /// The client that was registered with the authorization server beforehand. Without a sign-in there is one.
+    pub client_id: Option<String>,
     /// The name of its secret in the settings.
     pub client_secret: Option<String>,
-    /// The name of a refresh token in the settings, used in place of the client's own credentials.
-    pub refresh_token: Option<String>,
+    /// The name of a sign-in in the settings, which somebody made in a browser. It is used in place of the client's own
+    /// credentials.
+    pub sign_in: Option<String>,
     /// What the token is to allow; nothing asks for what the server offers.
     pub scopes: Vec<String>,
 }

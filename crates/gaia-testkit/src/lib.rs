@@ -3,6 +3,7 @@
 //! A test owns its game. Games share the stores of the test process unless a test wants to break them, and then it
 //! asks for stores of its own. Nothing is left when the process ends, however it ends.
 
+mod authority;
 mod bundles;
 mod cluster;
 mod fake_open_meteo;
@@ -15,6 +16,7 @@ mod scripted_llm;
 mod visitor;
 mod wait;
 
+pub use authority::{Authority, AuthorityOptions, KNOWN_CLIENT};
 pub use bundles::{bundle, persona, route};
 pub use cluster::{ClusterOptions, TestCluster};
 pub use fake_open_meteo::FakeOpenMeteo;

@@ -14,7 +14,8 @@ use gaia_names::Secret;
 use gaia_protocol::bundle::{ToolOauth, ToolServer, ToolTransport};
 use gaia_service::Tasks;
 use gaia_tools::{
-    AskPlayer, HostSettings, OfferedTool, PinsInMemory, Question, Reply, ToolCall, ToolHost, ToolOutcome, Wanted,
+    AskPlayer, HostSettings, OfferedTool, PinsInMemory, Question, Reply, SignInTo, SignInsInMemory, ToolCall, ToolHost,
+    ToolOutcome, Wanted, sign_in,
 };
 use serde_json::{Map, Value, json};
 
@@ -67,20 +68,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let context: Value = serde_json::from_str(context)?;
     let url = env::args().next_back().ok_or("the suite appends an address")?;
     let tasks = Tasks::default();
-    // Where a scenario gives no client, one that was registered elsewhere shows what is read before it is used.
-    let is_about_tokens = variables
-        .get("MCP_CONFORMANCE_SCENARIO")
-        .is_some_and(|scenario| scenario.starts_with("auth/"));
-    let client = context["client_id"].as_str().or(is_about_tokens.then_some("gaia"));
-    let secret = context["client_secret"].as_str().unwrap_or("made-up");
+    let scenario = variables.get("MCP_CONFORMANCE_SCENARIO").map_or("", String::as_str);
+    let (oauth, secrets) = tokens(scenario, &context, &url).await?;
     let settings = HostSettings {
         game: "conformance".parse()?,
-        secrets: BTreeMap::from([("secret".to_owned(), Secret::new(secret))]),
+        secrets,
+        sign_ins: Arc::new(SignInsInMemory::default()),
         program: env::current_exe()?,
         scratch: env::temp_dir().join("gaia-conformance"),
     };
     let pins = Arc::new(PinsInMemory::default());
-    let host = ToolHost::start(settings, &[server(url, client)], pins, &tasks);
+    let host = ToolHost::start(settings, &[server(url, oauth)], pins, &tasks);
     host.settle(Duration::from_secs(20)).await;
     let allowed = ["suite".to_owned()];
     let offered = host.offered(&allowed);
@@ -108,13 +106,47 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-fn server(url: String, client: Option<&str>) -> ToolServer {
-    let oauth = client.map(|client_id| ToolOauth {
-        client_id: client_id.to_owned(),
-        client_secret: Some("secret".to_owned()),
-        refresh_token: None,
+/// How a scenario that is about tokens has them come, and the secrets for that.
+async fn tokens(
+    scenario: &str,
+    context: &Value,
+    url: &str,
+) -> Result<(Option<ToolOauth>, BTreeMap<String, Secret>), Box<dyn Error>> {
+    let mut secrets = BTreeMap::new();
+    if !scenario.starts_with("auth/") {
+        return Ok((None, secrets));
+    }
+    let client = context["client_id"].as_str();
+    let secret = context["client_secret"].as_str().map(Secret::new);
+    let signs_in = !scenario.starts_with("auth/client-credentials");
+    if signs_in {
+        let to = SignInTo {
+            url,
+            client_id: client,
+            client_secret: secret.as_ref(),
+            scopes: &[],
+            client_name: "Gaia",
+        };
+        secrets.insert("sign_in".to_owned(), sign_in(to, somebody_agrees).await?);
+    }
+    let oauth = ToolOauth {
+        client_id: client.map(str::to_owned),
+        client_secret: secret.is_some().then(|| "secret".to_owned()),
+        sign_in: signs_in.then(|| "sign_in".to_owned()),
         scopes: Vec::new(),
-    });
+    };
+    secrets.extend(secret.map(|secret| ("secret".to_owned(), secret)));
+    Ok((Some(oauth), secrets))
+}
+
+/// The suite's page agrees by itself.
+async fn somebody_agrees(address: &str) {
+    if let Err(fault) = reqwest::get(address).await {
+        tracing::error!("{fault}");
+    }
+}
+
+fn server(url: String, oauth: Option<ToolOauth>) -> ToolServer {
     ToolServer {
         timeout_ms: 10_000,
         ..ToolServer::new("suite", ToolTransport::Http { url, key: None, oauth })

@@ -24,6 +24,7 @@ use crate::{
     launch::{self, Complaints, Launch, LaunchFault, Running},
     oauth::{self, OauthFault},
     sandbox::{self, Confinement},
+    sign_ins::SignInStore,
 };
 
 /// How long a server may take to start and to say what it speaks.
@@ -35,6 +36,8 @@ const END: Duration = Duration::from_secs(2);
 pub(crate) struct House {
     pub(crate) game: GameId,
     pub(crate) secrets: BTreeMap<String, Secret>,
+    /// Where sign-ins are kept while their tokens change.
+    pub(crate) sign_ins: Arc<dyn SignInStore>,
     /// The program that serves our own servers: `gaia`.
     pub(crate) program: PathBuf,
     /// Where each server's program has a folder of its own.
@@ -207,7 +210,7 @@ async fn over_http(server: &ToolServer, url: &str, house: &House, client: Client
     let service = match oauth {
         None => speak(client, StreamableHttpClientTransport::with_client(http, config)).await?,
         Some(oauth) => {
-            let authorized = timeout(START, oauth::client(http, url, oauth, &house.secrets)).await;
+            let authorized = timeout(START, oauth::client(http, url, oauth, (&server.name, house))).await;
             let authorized = authorized.map_err(|_| ConnectFault::Silent)??;
             speak(client, StreamableHttpClientTransport::with_client(authorized, config)).await?
         }

@@ -21,6 +21,7 @@ use crate::{
     pins::PinStore,
     result,
     server::{Phase, Server},
+    sign_ins::SignInStore,
     tool::{KnownTool, Standing, Use},
 };
 
@@ -40,6 +41,8 @@ pub struct HostSettings {
     pub game: GameId,
     /// The secrets that the bundle's tool servers name.
     pub secrets: BTreeMap<String, Secret>,
+    /// Where sign-ins are kept while their tokens change.
+    pub sign_ins: Arc<dyn SignInStore>,
     /// The program that serves our own servers: `gaia`.
     pub program: PathBuf,
     /// A folder in which each server's program gets one of its own. Nothing in it needs to last.
@@ -143,6 +146,7 @@ impl ToolHost {
                 let house = House {
                     game: self.settings.game.clone(),
                     secrets: self.settings.secrets.clone(),
+                    sign_ins: Arc::clone(&self.settings.sign_ins),
                     program: self.settings.program.clone(),
                     scratch: self.settings.scratch.clone(),
                     tasks: self.tasks.clone(),

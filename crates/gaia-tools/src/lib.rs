@@ -22,6 +22,8 @@ mod result;
 mod sandbox;
 mod schema;
 mod server;
+mod sign_in;
+mod sign_ins;
 mod tool;
 
 pub use ask::{AskPlayer, Progress, Question, Reply, Wanted};
@@ -29,4 +31,6 @@ pub use call::{CallFault, Consent, ToolAnswer, ToolCall, ToolOutcome};
 pub use host::{HostSettings, OfferedTool, ServerReport, ToolHost, ToolReport, Unavailable};
 pub use pins::{Pin, PinFault, PinStore, PinsInMemory};
 pub use sandbox::Confinement;
+pub use sign_in::{SignInFault, SignInTo, sign_in};
+pub use sign_ins::{Alone, SignInStore, SignInStoreFault, SignInsAsTheyAre, SignInsInMemory};
 pub use tool::Standing;

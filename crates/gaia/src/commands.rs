@@ -162,7 +162,7 @@ pub(crate) enum Verb {
     /// the admin's token, in containers the key of the model.
     #[command(verbatim_doc_comment)]
     Secrets(verbs::secrets::Arguments),
-    /// List a game's tools, call one, or accept one that changed
+    /// List a game's tools, call one, accept one that changed, or sign in to a server
     ///
     /// Starts the tool servers of a game's folder on this machine and shows each with its tools: what they do, whether they
     /// may be used, and what keeps their programs from this machine. A tool that presents itself differently than before is

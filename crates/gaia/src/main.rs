@@ -8,6 +8,7 @@ mod game_folders;
 mod log;
 mod output;
 mod play;
+mod private_files;
 mod verbs;
 
 use std::process::ExitCode;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use gaia_protocol::bundle::{ToolServer, ToolTransport};
 use gaia_service::Tasks;
-use gaia_tools::{HostSettings, PinsInMemory, ToolCall, ToolHost, ToolOutcome};
+use gaia_tools::{HostSettings, PinsInMemory, SignInsAsTheyAre, ToolCall, ToolHost, ToolOutcome};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use tokio::{
@@ -54,6 +54,7 @@ fn arguments() -> Value {
 
 async fn hosted() -> Result<Histogram<u64>> {
     let settings = HostSettings {
+        sign_ins: Arc::new(SignInsAsTheyAre),
         game: "bench-game".parse()?,
         secrets: BTreeMap::new(),
         program: cluster::program(),

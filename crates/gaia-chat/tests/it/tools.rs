@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, fs};
 
 use gaia_protocol::{
-    bundle::{ToolServer, ToolTransport},
+    bundle::{ToolOauth, ToolServer, ToolTransport},
     chat::PublishBundle,
 };
-use gaia_testkit::{eventually, scratch_folder};
+use gaia_testkit::{Authority, AuthorityOptions, eventually, scratch_folder};
+use gaia_tools::{SignInTo, sign_in};
 
 use crate::chat::Chat;
 
@@ -80,6 +81,57 @@ async fn a_tool_server_runs_only_while_there_is_a_model_to_call_it() {
         let has_changed = async || (is_running(&mark) == is_wanted).then_some(());
         eventually("the server follows the routes", has_changed).await;
     }
+}
+
+#[tokio::test]
+async fn processes_that_share_a_sign_in_renew_it_one_at_a_time_and_find_it_again() {
+    let authority = Authority::start(AuthorityOptions::default()).await;
+    let to = SignInTo {
+        url: &authority.url(),
+        client_id: None,
+        client_secret: None,
+        scopes: &[],
+        client_name: "a game",
+    };
+    let agree = async |address: &str| drop(reqwest::get(address).await.unwrap());
+    let given = sign_in(to, agree).await.unwrap();
+    authority.revoke();
+    let url = authority.url();
+    let mut chat = Chat::start_with(|bundle, settings, _| {
+        let oauth = ToolOauth {
+            client_id: None,
+            client_secret: None,
+            sign_in: Some("locked.sign_in".to_owned()),
+            scopes: Vec::new(),
+        };
+        let transport = ToolTransport::Http {
+            url,
+            key: None,
+            oauth: Some(oauth),
+        };
+        bundle.tool_servers = vec![ToolServer::new("locked", transport)];
+        settings.tool_secrets.insert("locked.sign_in".to_owned(), given);
+    })
+    .await;
+    let listed = async |many: usize| {
+        let by_all = async || (authority.listed() >= many).then_some(());
+        eventually("every process has listed the tools", by_all).await;
+    };
+    listed(1).await;
+    for many in 2..=4 {
+        // One more comes whose token does not hold, as that of all others.
+        authority.revoke();
+        chat.start_instance();
+        listed(many).await;
+    }
+    assert!(!authority.was_shown_again(), "a refresh token was shown twice");
+    let owner = chat.game.owner().await;
+    let query = "SELECT tokens, renewing IS NULL FROM chat.tool_sign_ins WHERE game_id = $1 AND server = 'locked'";
+    let is_kept = async || {
+        let row = owner.query_one(query, &[&chat.game.id.as_str()]).await.unwrap();
+        (row.get::<_, String>(0).contains("refresh-") && row.get::<_, bool>(1)).then_some(())
+    };
+    eventually("the newest tokens are kept and nobody renews them", is_kept).await;
 }
 
 /// Whether some process was started with this among its arguments.

@@ -94,7 +94,7 @@ fn known(name: &str, item: &Item, findings: &mut Findings) -> ToolServer {
 
 fn transport(fields: &Fields, findings: &mut Findings) -> Option<Transport> {
     let (goes_with, transport) = match (fields.text("url"), fields.get("command")) {
-        (Some(url), _) => ("url", http(url, fields)),
+        (Some(url), _) => ("url", http(url, fields, findings)),
         (None, Some(command)) => ("command", program(command, fields, findings)),
         (None, None) => ("feeds", news(fields)?),
     };
@@ -123,15 +123,21 @@ fn transport(fields: &Fields, findings: &mut Findings) -> Option<Transport> {
     Some(transport)
 }
 
-fn http(url: String, fields: &Fields) -> Transport {
-    let oauth = fields.get("oauth").and_then(|item| {
+fn http(url: String, fields: &Fields, findings: &mut Findings) -> Transport {
+    let oauth = fields.get("oauth").map(|item| {
         let fields = item.fields();
-        Some(OAuth {
-            client_id: fields.text("client_id")?,
+        let oauth = OAuth {
+            client_id: fields.text("client_id"),
             client_secret: reference(fields.get("client_secret")),
-            refresh_token: reference(fields.get("refresh_token")),
+            sign_in: reference(fields.get("sign_in")),
             scopes: fields.texts("scopes"),
-        })
+        };
+        if oauth.client_id.is_none() && (oauth.sign_in.is_none() || oauth.client_secret.is_some()) {
+            findings
+                .error(item.place, "`oauth` does not say which client asks for a token")
+                .helping("give `client_id` and its `client_secret`, or `sign_in` for somebody's yes in a browser");
+        }
+        oauth
     });
     Transport::Url {
         url,

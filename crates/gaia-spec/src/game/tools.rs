@@ -99,15 +99,15 @@ pub enum Setting {
     Secret(Reference),
 }
 
-/// How a token is had without anybody at a browser.
+/// How a token is had.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OAuth {
-    /// The registered client.
-    pub client_id: String,
+    /// The registered client. Without a sign-in there is one.
+    pub client_id: Option<String>,
     /// Where its secret is found.
     pub client_secret: Option<Reference>,
-    /// Where a refresh token is found.
-    pub refresh_token: Option<Reference>,
+    /// Where a sign-in is found that somebody made in a browser.
+    pub sign_in: Option<Reference>,
     /// What the token is to allow.
     pub scopes: Vec<String>,
 }
@@ -130,7 +130,7 @@ impl Transport {
                 let named = [
                     ("key", key.as_ref()),
                     ("client_secret", oauth.and_then(|oauth| oauth.client_secret.as_ref())),
-                    ("refresh_token", oauth.and_then(|oauth| oauth.refresh_token.as_ref())),
+                    ("sign_in", oauth.and_then(|oauth| oauth.sign_in.as_ref())),
                 ];
                 named
                     .into_iter()
@@ -171,7 +171,7 @@ impl Transport {
                 oauth: oauth.as_ref().map(|oauth| bundle::ToolOauth {
                     client_id: oauth.client_id.clone(),
                     client_secret: oauth.client_secret.as_ref().map(|_| named("client_secret")),
-                    refresh_token: oauth.refresh_token.as_ref().map(|_| named("refresh_token")),
+                    sign_in: oauth.sign_in.as_ref().map(|_| named("sign_in")),
                     scopes: oauth.scopes.clone(),
                 }),
             },

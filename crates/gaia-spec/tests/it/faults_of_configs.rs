@@ -328,8 +328,8 @@ services:
       help: write env:NAME or file:/path; if this was a real key, replace it: it stood in a file
     games/lost-bell/config.yaml:6:58: error: `key` and `oauth` cannot stand together
       help: keep one of them
-    games/lost-bell/config.yaml:6:74: error: `services.chat.mcp_servers.oauth` needs `client_id`
-      help: for example `client_id: gaia`
+    games/lost-bell/config.yaml:6:74: error: `oauth` does not say which client asks for a token
+      help: give `client_id` and its `client_secret`, or `sign_in` for somebody's yes in a browser
     games/lost-bell/config.yaml:7:62: error: `kinds` speaks of `b`, which `tools` leaves out
       help: add it to `tools`, or leave it out here
     games/lost-bell/config.yaml:7:76: error: `buys` is not known in `services.chat.mcp_servers.kinds.a`

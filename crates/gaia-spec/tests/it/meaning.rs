@@ -278,6 +278,9 @@ services:
         url: https://example.com/mcp
         trusted: true
         oauth: {client_id: gaia, client_secret: file:/etc/market, scopes: [read]}
+      - name: bank
+        url: https://bank.example.com/mcp
+        oauth: {sign_in: file:/srv/bank.json}
 ";
 
 #[test]
@@ -330,7 +333,8 @@ fn secrets_of_tool_servers_are_named_and_never_in_the_bundle() {
         named,
         [
             "shop.env.SHOP_KEY Env(\"KEY\")",
-            "market.client_secret File(\"/etc/market\")"
+            "market.client_secret File(\"/etc/market\")",
+            "bank.sign_in File(\"/srv/bank.json\")"
         ]
     );
     let bundle = serde_json::to_string(&checked.bundle()).unwrap();

@@ -1,125 +1,18 @@
 //! Tokens, from an authorization server that keeps the rules.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
-use axum::{
-    Json, Router,
-    body::Bytes,
-    extract::State,
-    http::{HeaderMap, StatusCode},
-    response::{IntoResponse, Response},
-    routing::{get, post},
-};
+use gaia_names::Secret;
 use gaia_protocol::bundle::{ToolOauth, ToolServer, ToolTransport};
-use serde_json::{Value, json};
-
-use crate::{
-    http::listen,
-    support::{House, inside},
+use gaia_testkit::{Authority, AuthorityOptions, KNOWN_CLIENT, eventually};
+use gaia_tools::{
+    PinsInMemory, SignInFault, SignInStore, SignInTo, SignInsAsTheyAre, SignInsInMemory, ToolAnswer, sign_in,
 };
+use serde_json::json;
 
-/// A tool server and its authorization server in one, at one address.
-#[derive(Default)]
-struct Authority {
-    address: Mutex<String>,
-    /// What it says that it is, where that is not its address.
-    false_issuer: Option<&'static str>,
-    /// What it says that it protects, where that is not its address.
-    false_resource: Option<&'static str>,
-    asked: Mutex<Vec<BTreeMap<String, String>>>,
-    valid: Mutex<Vec<String>>,
-}
+use crate::support::{House, inside};
 
-impl Authority {
-    async fn serve(self) -> (Arc<Self>, String) {
-        let authority = Arc::new(self);
-        let router = Router::new()
-            .route("/.well-known/oauth-protected-resource", get(resource))
-            .route("/.well-known/oauth-protected-resource/mcp", get(resource))
-            .route("/.well-known/oauth-authorization-server", get(metadata))
-            .route("/token", post(token))
-            .route("/mcp", post(tool))
-            .with_state(authority.clone());
-        let address = listen(router).await;
-        authority.address.lock().unwrap().clone_from(&address);
-        (authority, format!("{address}/mcp"))
-    }
-}
-
-async fn resource(State(authority): State<Arc<Authority>>) -> Json<Value> {
-    let address = authority.address.lock().unwrap().clone();
-    let resource = authority.false_resource.map_or(format!("{address}/mcp"), str::to_owned);
-    Json(json!({"resource": resource, "authorization_servers": [address]}))
-}
-
-async fn metadata(State(authority): State<Arc<Authority>>) -> Json<Value> {
-    let address = authority.address.lock().unwrap().clone();
-    Json(json!({
-        "issuer": authority.false_issuer.unwrap_or(&address),
-        "authorization_endpoint": format!("{address}/authorize"),
-        "token_endpoint": format!("{address}/token"),
-        "grant_types_supported": ["client_credentials", "refresh_token"],
-        "token_endpoint_auth_methods_supported": ["client_secret_post"],
-        "code_challenge_methods_supported": ["S256"],
-        "response_types_supported": ["code"],
-    }))
-}
-
-async fn token(State(authority): State<Arc<Authority>>, form: Bytes) -> Response {
-    let asked: BTreeMap<_, _> = url::form_urlencoded::parse(&form).into_owned().collect();
-    let refused = |error: &str| (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response();
-    authority.asked.lock().unwrap().push(asked.clone());
-    let is = |key: &str, value: &str| asked.get(key).is_some_and(|found| found == value);
-    if !is("client_id", "gaia") || !is("client_secret", "hunter2-secret") {
-        return refused("invalid_client");
-    }
-    let address = authority.address.lock().unwrap().clone();
-    if !is("resource", &format!("{address}/mcp")) {
-        return refused("invalid_target");
-    }
-    let is_refresh = is("grant_type", "refresh_token") && is("refresh_token", "hunter2-token");
-    if !is_refresh && !is("grant_type", "client_credentials") {
-        return refused("invalid_grant");
-    }
-    let token = format!("token-{}", authority.asked.lock().unwrap().len());
-    authority.valid.lock().unwrap().push(token.clone());
-    Json(json!({"access_token": token, "token_type": "Bearer", "expires_in": 3600})).into_response()
-}
-
-async fn tool(State(authority): State<Arc<Authority>>, headers: HeaderMap, Json(message): Json<Value>) -> Response {
-    let shown = headers
-        .get("authorization")
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let is_valid = shown.is_some_and(|token| authority.valid.lock().unwrap().iter().any(|valid| valid == token));
-    if !is_valid {
-        let address = authority.address.lock().unwrap().clone();
-        let challenge = format!("Bearer resource_metadata=\"{address}/.well-known/oauth-protected-resource\"");
-        return (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response();
-    }
-    let result = match message["method"].as_str().unwrap() {
-        "server/discover" => json!({
-            "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "resultType": "complete",
-            "serverInfo": {"name": "locked", "version": "1"}, "ttlMs": 0, "cacheScope": "private",
-        }),
-        "tools/list" => json!({
-            "tools": [{"name": "look", "inputSchema": {"type": "object"}}], "resultType": "complete",
-            "ttlMs": 0, "cacheScope": "private",
-        }),
-        _ => json!({"content": [{"type": "text", "text": "seen"}], "resultType": "complete"}),
-    };
-    Json(json!({"jsonrpc": "2.0", "id": message["id"], "result": result})).into_response()
-}
-
-fn locked(url: &str, client_secret: &str, refresh_token: Option<&str>) -> ToolServer {
-    let oauth = ToolOauth {
-        client_id: "gaia".to_owned(),
-        client_secret: Some(client_secret.to_owned()),
-        refresh_token: refresh_token.map(str::to_owned),
-        scopes: vec!["read".to_owned()],
-    };
+fn locked(url: &str, oauth: ToolOauth) -> ToolServer {
     let transport = ToolTransport::Http {
         url: url.to_owned(),
         key: None,
@@ -128,61 +21,178 @@ fn locked(url: &str, client_secret: &str, refresh_token: Option<&str>) -> ToolSe
     ToolServer::new("locked", transport)
 }
 
+fn by_itself(url: &str, client_secret: &str) -> ToolServer {
+    let oauth = ToolOauth {
+        client_id: Some(KNOWN_CLIENT.0.to_owned()),
+        client_secret: Some(client_secret.to_owned()),
+        sign_in: None,
+        scopes: vec!["read".to_owned()],
+    };
+    locked(url, oauth)
+}
+
+fn by_sign_in(url: &str) -> ToolServer {
+    let oauth = ToolOauth {
+        client_id: None,
+        client_secret: None,
+        sign_in: Some("sign_in".to_owned()),
+        scopes: Vec::new(),
+    };
+    locked(url, oauth)
+}
+
+fn to(url: &str) -> SignInTo<'_> {
+    SignInTo {
+        url,
+        client_id: None,
+        client_secret: None,
+        scopes: &[],
+        client_name: "Gaia: The Night Train",
+    }
+}
+
+/// A browser in which somebody agrees to everything.
+async fn browser(address: &str) {
+    let page = reqwest::get(address).await.unwrap();
+    assert_eq!(page.status(), 200);
+}
+
+async fn signed_in(authority: &Authority) -> Secret {
+    sign_in(to(&authority.url()), browser).await.unwrap()
+}
+
+/// One more process of the same game.
+async fn process(authority: &Authority, sign_ins: &Arc<impl SignInStore>, sign_in: &Secret) -> House {
+    let servers = [by_sign_in(&authority.url())];
+    let sign_ins: Arc<dyn SignInStore> = sign_ins.clone();
+    House::keeping(&servers, PinsInMemory::default(), sign_ins, Some(sign_in)).await
+}
+
+async fn look(house: &House) -> ToolAnswer {
+    house.call("locked.look", json!({})).await
+}
+
 #[tokio::test]
 async fn a_client_gets_a_token_for_this_server_alone() {
-    let (authority, url) = Authority::default().serve().await;
-    let house = House::of(&[locked(&url, "secret", None)]).await;
+    let authority = Authority::start(AuthorityOptions::default()).await;
+    let house = House::of(&[by_itself(&authority.url(), "secret")]).await;
     assert_eq!(house.report("locked").reason, None);
-    assert_eq!(inside(&house.call("locked.look", json!({})).await), "seen");
-    let asked = authority.asked.lock().unwrap();
+    assert_eq!(inside(&look(&house).await), "seen");
+    let asked = authority.asked();
     assert_eq!((asked.len(), asked[0]["scope"].as_str()), (1, "read"));
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_used_where_one_was_given() {
-    let (authority, url) = Authority::default().serve().await;
-    let house = House::of(&[locked(&url, "secret", Some("token"))]).await;
-    assert_eq!(house.report("locked").reason, None);
-    assert_eq!(inside(&house.call("locked.look", json!({})).await), "seen");
-    assert_eq!(authority.asked.lock().unwrap()[0]["grant_type"], "refresh_token");
-}
-
-#[tokio::test]
 async fn a_token_that_is_taken_back_is_had_anew() {
-    let (authority, url) = Authority::default().serve().await;
-    let house = House::of(&[locked(&url, "secret", None)]).await;
-    authority.valid.lock().unwrap().clear();
-    let is_seen = async || (!house.call("locked.look", json!({})).await.is_error).then_some(());
-    gaia_testkit::eventually("it has a new token", is_seen).await;
-    assert!(authority.asked.lock().unwrap().len() >= 2);
+    let authority = Authority::start(AuthorityOptions::default()).await;
+    let house = House::of(&[by_itself(&authority.url(), "secret")]).await;
+    authority.revoke();
+    let is_seen = async || (!look(&house).await.is_error).then_some(());
+    eventually("it has a new token", is_seen).await;
+    assert!(authority.asked().len() >= 2);
 }
 
 #[tokio::test]
 async fn a_wrong_secret_a_false_issuer_and_a_false_resource_get_nothing_and_show_nothing() {
-    let right = Authority::default().serve().await;
-    let false_issuer = Authority {
+    let right = AuthorityOptions::default();
+    let false_issuer = AuthorityOptions {
         false_issuer: Some("https://accounts.example.com"),
-        ..Authority::default()
+        ..right
     };
-    let false_resource = Authority {
+    let false_resource = AuthorityOptions {
         false_resource: Some("https://bank.example.com/mcp"),
-        ..Authority::default()
+        ..right
     };
-    let cases = [
-        (right, "key"),
-        (false_issuer.serve().await, "secret"),
-        (false_resource.serve().await, "secret"),
-    ];
-    for ((authority, url), secret) in cases {
-        let house = House::of(&[locked(&url, secret, None)]).await;
+    for (options, secret) in [(right, "key"), (false_issuer, "secret"), (false_resource, "secret")] {
+        let authority = Authority::start(options).await;
+        let house = House::of(&[by_itself(&authority.url(), secret)]).await;
         let report = house.report("locked");
         assert_eq!(report.state, "failed", "{report:?}");
         let reason = report.reason.unwrap();
         assert!(!reason.contains("hunter2"), "{reason}");
-        assert!(authority.valid.lock().unwrap().is_empty(), "{reason}");
+        assert_eq!(authority.valid(), 0, "{reason}");
         if secret == "secret" {
-            let asked = authority.asked.lock().unwrap();
-            assert!(asked.is_empty(), "the secret was shown: {reason}");
+            assert!(authority.asked().is_empty(), "the secret was shown: {reason}");
+            let refused = sign_in(to(&authority.url()), browser).await.unwrap_err();
+            assert!(matches!(refused, SignInFault::Refused(_)), "{refused}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_sign_in_is_renewed_by_one_process_for_all_and_no_refresh_token_is_shown_twice() {
+    let authority = Authority::start(AuthorityOptions::default()).await;
+    let given = signed_in(&authority).await;
+    let sign_ins = Arc::new(SignInsInMemory::default());
+    let (one, other) = (
+        process(&authority, &sign_ins, &given).await,
+        process(&authority, &sign_ins, &given).await,
+    );
+    assert_eq!(one.report("locked").reason, None);
+    for _ in 0..3 {
+        authority.revoke();
+        let both = async || {
+            let (one, other) = tokio::join!(look(&one), look(&other));
+            (!one.is_error && !other.is_error).then_some(())
+        };
+        eventually("both have a token again", both).await;
+    }
+    let later = process(&authority, &sign_ins, &given).await;
+    assert_eq!(inside(&look(&later).await), "seen");
+    assert!(!authority.was_shown_again());
+    assert_eq!(authority.asked()[0]["client_id"], "registered");
+}
+
+#[tokio::test]
+async fn a_sign_in_that_was_taken_back_says_what_to_do_and_a_new_one_goes_before_what_was_kept() {
+    let authority = Authority::start(AuthorityOptions::default()).await;
+    let given = signed_in(&authority).await;
+    let sign_ins = Arc::new(SignInsInMemory::default());
+    drop(process(&authority, &sign_ins, &given).await);
+    let anew = signed_in(&authority).await;
+    authority.revoke();
+    let house = process(&authority, &sign_ins, &given).await;
+    let has_failed = async || Some(house.report("locked")).filter(|report| report.state == "failed");
+    let report = eventually("the first sign-in has ended", has_failed).await;
+    let reason = report.reason.unwrap();
+    assert!(!reason.contains("refresh-") && !reason.contains("token-"), "{reason}");
+    let house = process(&authority, &sign_ins, &anew).await;
+    assert_eq!(inside(&look(&house).await), "seen");
+}
+
+#[tokio::test]
+async fn a_look_from_elsewhere_uses_a_sign_in_and_never_renews_it() {
+    let authority = Authority::start(AuthorityOptions::default()).await;
+    let given = signed_in(&authority).await;
+    let house = process(&authority, &Arc::new(SignInsAsTheyAre), &given).await;
+    assert_eq!(inside(&look(&house).await), "seen");
+    let before = authority.asked().len();
+    authority.revoke();
+    assert!(look(&house).await.is_error);
+    assert_eq!(authority.asked().len(), before, "the game's refresh token was used up");
+}
+
+#[tokio::test]
+async fn whoever_says_no_or_brings_another_state_signs_nobody_in() {
+    let denies = AuthorityOptions {
+        is_denied: true,
+        ..AuthorityOptions::default()
+    };
+    let authority = Authority::start(denies).await;
+    let denied = sign_in(to(&authority.url()), browser).await.unwrap_err();
+    assert_eq!(
+        denied.to_string(),
+        "the sign-in was refused in the browser: access_denied"
+    );
+
+    let authority = Authority::start(AuthorityOptions::default()).await;
+    let visit = async |address: &str| {
+        let parsed: url::Url = address.parse().unwrap();
+        let back = parsed.query_pairs().find(|(name, _)| name == "redirect_uri").unwrap().1;
+        let forged = reqwest::get(format!("{back}?code=code-0&state=forged")).await.unwrap();
+        assert_eq!(forged.status(), 400);
+        browser(address).await;
+    };
+    sign_in(to(&authority.url()), visit).await.unwrap();
+    assert_eq!(authority.asked().len(), 1);
 }

@@ -11,7 +11,9 @@ use gaia_names::Secret;
 use gaia_protocol::bundle::{ToolServer, ToolSetting, ToolTransport};
 use gaia_service::Tasks;
 use gaia_testkit::{eventually_within, scratch_folder};
-use gaia_tools::{HostSettings, PinsInMemory, ServerReport, ToolAnswer, ToolCall, ToolHost, ToolOutcome};
+use gaia_tools::{
+    HostSettings, PinsInMemory, ServerReport, SignInStore, SignInsInMemory, ToolAnswer, ToolCall, ToolHost, ToolOutcome,
+};
 use serde_json::{Value, json};
 
 /// A host with what a test needs to look behind it.
@@ -50,6 +52,16 @@ impl House {
     }
 
     pub(crate) async fn with(servers: &[ToolServer], pins: PinsInMemory) -> Self {
+        Self::keeping(servers, pins, Arc::new(SignInsInMemory::default()), None).await
+    }
+
+    /// The same with a sign-in, which is the secret `sign_in`.
+    pub(crate) async fn keeping(
+        servers: &[ToolServer],
+        pins: PinsInMemory,
+        sign_ins: Arc<dyn SignInStore>,
+        sign_in: Option<&Secret>,
+    ) -> Self {
         let folder = scratch_folder();
         let secrets = [
             ("token", "hunter2-token"),
@@ -57,10 +69,13 @@ impl House {
             ("key", "hunter2-key"),
         ];
         let settings = HostSettings {
+            sign_ins,
             game: "night-train".parse().unwrap(),
             secrets: secrets
                 .map(|(name, value)| (name.to_owned(), Secret::new(value)))
-                .into(),
+                .into_iter()
+                .chain(sign_in.map(|sign_in| ("sign_in".to_owned(), sign_in.clone())))
+                .collect(),
             program: "/nowhere/gaia".into(),
             scratch: folder.clone(),
         };

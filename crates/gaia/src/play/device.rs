@@ -2,10 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    fs,
+    io::{self, Read},
+    os::unix::fs::DirBuilderExt,
+    path::Path,
 };
 
 use anyhow::Context;
@@ -14,7 +14,7 @@ use gaia_names::Secret;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::environment;
+use crate::{environment, private_files};
 
 /// The key for the game on this machine; others are kept under their address, so that none is told another's secret.
 const HERE: &str = "here";
@@ -46,7 +46,8 @@ pub(super) fn device_id(home: &Home, game: &str, elsewhere: Option<&str>) -> any
     let mut private = fs::DirBuilder::new();
     let made = private.recursive(true).mode(0o700).create(&folder);
     made.with_context(|| format!("failed to make {}", folder.display()))?;
-    write(&file, &devices).with_context(|| format!("failed to write {}", file.display()))?;
+    private_files::write(&file, &serde_json::to_vec_pretty(&devices)?)
+        .with_context(|| format!("failed to write {}", file.display()))?;
     Ok(Secret::new(fresh))
 }
 
@@ -60,7 +61,8 @@ pub(crate) fn forget(home: &Home, game: &str) -> anyhow::Result<()> {
     if devices.device_ids.is_empty() {
         return fs::remove_file(&file).with_context(|| format!("failed to remove {}", file.display()));
     }
-    write(&file, &devices).with_context(|| format!("failed to write {}", file.display()))
+    private_files::write(&file, &serde_json::to_vec_pretty(&devices)?)
+        .with_context(|| format!("failed to write {}", file.display()))
 }
 
 /// Removes the folder if it holds nobody's secret any more.
@@ -87,24 +89,6 @@ fn read(file: &Path) -> anyhow::Result<Devices> {
             file.display()
         )
     })
-}
-
-fn write(file: &Path, devices: &Devices) -> io::Result<()> {
-    let fresh: PathBuf = file.with_extension(format!("{}.new", Uuid::new_v4().simple()));
-    let mut opened = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&fresh)?;
-    let written = opened
-        .write_all(&serde_json::to_vec_pretty(devices)?)
-        .and_then(|()| opened.sync_all());
-    let moved = written.and_then(|()| fs::rename(&fresh, file));
-    if moved.is_err() {
-        // What could not be moved into place is of no use.
-        let _ = fs::remove_file(&fresh);
-    }
-    moved
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `gaia tools`: a game's tools, tried on this machine.
 
+mod sign_in;
+
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -11,7 +13,10 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use gaia_service::Tasks;
-use gaia_tools::{HostSettings, PinsInMemory, ServerReport, Standing, ToolCall, ToolHost, ToolOutcome};
+use gaia_spec::Checked;
+use gaia_tools::{
+    HostSettings, PinsInMemory, ServerReport, SignInsAsTheyAre, Standing, ToolCall, ToolHost, ToolOutcome,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -55,6 +60,14 @@ enum Action {
         /// Which: server.tool, or server
         tool: String,
     },
+    /// Sign in to a server that wants somebody's yes in a browser
+    ///
+    /// Shows a page to open on this machine, waits until somebody comes back from it, and writes the file that the
+    /// config names under `oauth: {sign_in: ...}`.
+    SignIn {
+        /// Which server
+        server: String,
+    },
 }
 
 #[derive(Serialize)]
@@ -79,9 +92,13 @@ struct ToolShown {
 pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     let output = Output::new(arguments.json.json);
     let tasks = Tasks::default();
-    let host = host(arguments, output, &tasks).await?;
+    let checked = game_folders::check(&arguments.folder)?;
+    if let Some(Action::SignIn { server }) = &arguments.action {
+        return sign_in::run(&checked, server, output).await;
+    }
+    let host = host(&checked, &arguments.home, output, &tasks).await?;
     let done = match &arguments.action {
-        None => list(&host, output),
+        None | Some(Action::SignIn { .. }) => list(&host, output),
         Some(Action::Call { tool, arguments }) => call(&host, tool, arguments, output).await,
         Some(Action::Accept { tool }) => accept(&host, tool, &arguments.folder, output),
     };
@@ -90,13 +107,13 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<Outcome> {
     done
 }
 
-async fn host(arguments: &Arguments, output: Output, tasks: &Tasks) -> anyhow::Result<ToolHost> {
-    let checked = game_folders::check(&arguments.folder)?;
+async fn host(checked: &Checked, home: &HomeFolderArgument, output: Output, tasks: &Tasks) -> anyhow::Result<ToolHost> {
     let mut warnings = Vec::new();
-    let home = environment::home_folder(&arguments.home)?;
+    let home = environment::home_folder(home)?;
     let settings = HostSettings {
         game: checked.game.id.clone(),
         secrets: game_folders::tool_secrets(&checked.tool_secret_references(), &mut warnings),
+        sign_ins: Arc::new(SignInsAsTheyAre),
         program: env::current_exe().context("failed to find this program's own file")?,
         scratch: home.path().join("tools"),
     };

@@ -1,7 +1,13 @@
 //! `gaia tools`: a game's tools, tried on this machine.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+};
 
+use gaia_testkit::{Authority, AuthorityOptions};
 use serde_json::Value;
 
 use crate::binary::Gaia;
@@ -118,4 +124,36 @@ fn a_tool_that_changed_is_refused_until_it_is_accepted_into_the_games_folder() {
     let lock: Value =
         serde_json::from_str(&std::fs::read_to_string(gaia.work().join("kos/tools.lock")).unwrap()).unwrap();
     assert_eq!(lock["eyes"]["look"].as_str().unwrap().len(), 64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_signs_in_to_a_server_in_a_browser_and_its_tools_are_there() {
+    let authority = Authority::start(AuthorityOptions::default()).await;
+    let gaia = Gaia::new();
+    let file = gaia.work().join("sign-in.json");
+    let config = format!(
+        "name: Kos\nservices:\n  chat:\n    mcp_servers:\n      \
+         - {{name: locked, url: \"{}\", oauth: {{sign_in: \"file:{}\"}}}}\n",
+        authority.url(),
+        file.display()
+    );
+    gaia.write("kos/config.yaml", &config);
+    let before = gaia.run(&["tools", "kos"]).exits(1);
+    assert!(before.out.contains("locked: failed"), "{}", before.out);
+    let mut signing_in = gaia.start(&["tools", "kos", "sign-in", "locked"]);
+    let mut words = BufReader::new(signing_in.stderr.take().unwrap()).lines();
+    let page = words.find_map(|line| Some(line.unwrap().trim().to_owned()).filter(|line| line.starts_with("http")));
+    let answer = reqwest::get(page.unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(signing_in.wait().unwrap().success());
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let after = gaia.run(&["tools", "kos"]).exits(0);
+    assert!(after.out.contains("locked.look"), "{}", after.out);
+    let nowhere = gaia.run(&["tools", "kos", "sign-in", "bank"]).exits(64);
+    assert!(
+        nowhere.err.contains("there is no tool server `bank`"),
+        "{}",
+        nowhere.err
+    );
 }

@@ -40,7 +40,7 @@ fn help_is_a_first_page_of_a_manual() {
       model    Install or list models
       keys     Make, list or revoke the keys of a game's own programs
       secrets  Replace the secrets with which a game's own parts come to each other
-      tools    List a game's tools, call one, or accept one that changed
+      tools    List a game's tools, call one, accept one that changed, or sign in to a server
       mcp      Run a tool server that comes with Gaia: weather, location or news
       play     Talk to a game's characters
       health   Ask a service whether it is ready

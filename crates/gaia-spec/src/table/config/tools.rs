@@ -141,9 +141,9 @@ const OAUTH: &[Key] = &[
     Key::new(
         "client_id",
         Kind::Text { longest: 400 },
-        "The client that was registered with the authorization server beforehand.",
+        "The client that was registered with the authorization server beforehand. A sign-in needs none where that \
+         server registers clients itself.",
     )
-    .required()
     .example("gaia"),
     Key::new(
         "client_secret",
@@ -152,11 +152,12 @@ const OAUTH: &[Key] = &[
     )
     .example("env:BUS_SECRET"),
     Key::new(
-        "refresh_token",
+        "sign_in",
         Kind::Reference,
-        "Where a refresh token is found, which is used in place of the client's own credentials.",
+        "Where a sign-in is found, file:/path or env:NAME, for servers that want somebody's yes in a browser: \
+         `gaia tools <folder> sign-in <server>` asks for it and writes the file. The game keeps renewing it.",
     )
-    .example("env:BUS_REFRESH_TOKEN"),
+    .example("file:/srv/secrets/bus_times.json"),
     Key::new(
         "scopes",
         Kind::List {

@@ -29,9 +29,9 @@ const OF_2026_07_28: &[&str] = &[
     "auth/offline-access-not-supported",
     "auth/offline-access-scope",
 ];
-/// Of the scenarios about tokens four are left out: that of a client whose id is a page on the web, which a program on
-/// somebody's machine has not, one in which the scope and one in which the authorization server change while somebody is
-/// signed in, who has to sign in again then, and those of the extensions but for a client's own credentials.
+/// Of the scenarios about tokens three are left out: a client whose id is a page on the web, which a program on somebody's
+/// machine has not, and those in which the scope or the authorization server changes while somebody is signed in, who then
+/// has to sign in again.
 const ABOUT_TOKENS: &[&str] = &[
     "auth/metadata-default",
     "auth/metadata-var1",
@@ -46,6 +46,7 @@ const ABOUT_TOKENS: &[&str] = &[
     "auth/token-endpoint-auth-none",
     "auth/token-endpoint-auth-post",
 ];
+/// A client's own credentials. The other extensions are not spoken.
 const OF_EXTENSIONS: &[&str] = &["auth/client-credentials-basic"];
 
 #[test]

@@ -11,7 +11,9 @@ use gaia_protocol::{Request, settings::GatewayGame};
 use gaia_service::{Bus, Redis, Tasks};
 use serde_json::value::RawValue;
 
-use crate::{GatewayFault, admission::Admission, api_keys::ApiKeys, asked::Asked, problem::Refusal, tokens::Tokens};
+use crate::{
+    GatewayFault, admission::Admission, api_keys::ApiKeys, asked::Asked, openai::Kept, problem::Refusal, tokens::Tokens,
+};
 
 /// What every handler of a game shares.
 pub(crate) struct Game {
@@ -20,7 +22,7 @@ pub(crate) struct Game {
     pub(crate) tokens: Tokens,
     pub(crate) api_keys: ApiKeys,
     pub(crate) admission: Admission,
-    pub(crate) redis: Redis,
+    pub(crate) kept: Kept,
     pub(crate) tasks: Tasks,
 }
 
@@ -43,7 +45,7 @@ impl Game {
             tokens: Tokens::new(&settings.game, &bus),
             api_keys: ApiKeys::new(&settings.game, &bus),
             admission: Admission::new(settings, &bus, &redis),
-            redis,
+            kept: Kept::new(&redis),
             bus,
             tasks: tasks.clone(),
         }))

@@ -6,13 +6,16 @@
 mod answers;
 mod asker;
 mod completion;
+mod form;
 mod kept;
 mod models;
 mod quotes;
 mod refusal;
 mod request;
+mod responses;
 mod stream;
 mod thread;
+mod wanted;
 
 use axum::{
     Json,
@@ -20,13 +23,18 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse, Response},
 };
-use gaia_protocol::api_keys::KeyScope;
+use gaia_names::TurnId;
 use serde_json::Value;
 
-use self::{asker::Admitted, completion::Completion, thread::Sent};
+use self::{
+    answers::ChatCompletion, asker::Admitted, completion::Completion, form::Form, request::Body, thread::Sent,
+    wanted::Wanted,
+};
 pub(crate) use self::{
+    kept::Kept,
     models::{list as list_models, read as read_model},
     refusal::{Refused, render},
+    responses::respond,
 };
 use crate::{asked::Asked, game::Shared};
 
@@ -55,13 +63,32 @@ pub(crate) async fn complete(
     admitted: Admitted,
     request: Request,
 ) -> Result<Response, Refused> {
-    admitted.asker.must(KeyScope::Chat)?;
-    let wanted = request::read(request).await?;
-    let caller = admitted.asker.player(&game, &asked, wanted.player_name.clone()).await?;
-    let completion = Completion::begin(&game, &asked, caller, wanted, &Sent::of(&headers)?).await?;
+    admitted.must_chat()?;
+    let body: Body = wanted::read(request).await?;
+    let includes_usage = body.includes_usage();
+    let wanted = body.wanted()?;
+    let model = wanted.persona.clone();
+    answer(&game, &asked, &headers, &admitted, wanted, |turn| {
+        ChatCompletion::of(turn, &model, includes_usage)
+    })
+    .await
+}
+
+/// Takes the turn, and tells the reply in a form of which only the turn is missing.
+async fn answer<F: Form>(
+    game: &Shared,
+    asked: &Asked,
+    headers: &HeaderMap,
+    admitted: &Admitted,
+    wanted: Wanted,
+    form: impl FnOnce(TurnId) -> F,
+) -> Result<Response, Refused> {
+    let caller = admitted.asker.player(game, asked, wanted.player_name.clone()).await?;
+    let completion = Completion::begin(game, asked, caller, wanted, &Sent::of(headers)?).await?;
+    let form = form(completion.turn());
     Ok(admitted.tell(if completion.streams() {
-        stream::answer(completion)
+        stream::answer(completion, form)
     } else {
-        Json::<Value>(completion.whole().await?).into_response()
+        Json::<Value>(completion.whole(&form).await?).into_response()
     }))
 }

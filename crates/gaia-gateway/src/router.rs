@@ -41,6 +41,7 @@ fn contents() -> OpenApiRouter<Shared> {
         .route("/openai/v1/models", get(openai::list_models))
         .route("/openai/v1/models/{model}", get(openai::read_model))
         .route("/openai/v1/chat/completions", post(openai::complete))
+        .route("/openai/v1/responses", post(openai::respond))
         // For developers.
         .routes(routes!(documents::openapi_json))
         .routes(routes!(documents::asyncapi_json))

@@ -62,6 +62,7 @@ const ROUTES: &[Route] = &[
     openai("/openai/v1/models", REQUEST_TIME),
     openai("/openai/v1/models/{model}", REQUEST_TIME),
     openai("/openai/v1/chat/completions", TURN_TIME),
+    openai("/openai/v1/responses", TURN_TIME),
 ];
 
 /// What OpenAI's clients take for OpenAI's paths, there or not.

@@ -1,91 +1,109 @@
-//! Completions and their pieces, as OpenAI writes them.
+//! Completions and their pieces, as OpenAI writes them. A stream of them ends with `[DONE]`.
 
 use chrono::Utc;
 use gaia_names::{PersonaId, TurnId};
-use gaia_protocol::chat::{Reply, ReplySource, Turn, TurnUsage};
+use gaia_protocol::chat::{ToolNews, Turn, TurnUsage};
 use serde_json::{Value, json};
 
-/// What all pieces of one completion have in common.
-#[derive(Clone, Debug)]
-pub(super) struct Head {
+use super::{
+    Refused,
+    form::{Form, data, fingerprint},
+};
+
+/// One completion.
+pub(super) struct ChatCompletion {
     id: String,
     created: i64,
     model: String,
+    includes_usage: bool,
 }
 
-impl Head {
-    pub(super) fn of(turn: TurnId, persona: &PersonaId) -> Self {
+impl ChatCompletion {
+    pub(super) fn of(turn: TurnId, persona: &PersonaId, includes_usage: bool) -> Self {
         Self {
             id: format!("chatcmpl-{}", turn.0.simple()),
             created: Utc::now().timestamp(),
             model: persona.to_string(),
+            includes_usage,
         }
+    }
+
+    /// A piece: what it adds, and how the completion ended, once it has.
+    fn piece(&self, delta: Value, ended: Option<(&Turn, &TurnUsage)>) -> Value {
+        let reply = ended.and_then(|(turn, _)| turn.reply.as_ref());
+        json!({
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": reply.map(fingerprint),
+            "choices": [{
+                "index": 0,
+                "delta": delta,
+                "logprobs": null,
+                "finish_reason": ended.map(|(_, usage)| finish_reason(usage)),
+            }],
+        })
+    }
+
+    /// The last piece, which says what the completion took.
+    fn count(&self, usage: &TurnUsage) -> Value {
+        json!({
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": null,
+            "choices": [],
+            "usage": written(usage),
+        })
     }
 }
 
-/// The whole completion.
-pub(super) fn whole(head: &Head, turn: &Turn, usage: Option<TurnUsage>) -> Value {
-    let usage = usage.unwrap_or_else(|| guessed(turn));
-    let text = turn.reply.as_ref().map_or("", |reply| reply.text.as_str());
-    json!({
-        "id": head.id,
-        "object": "chat.completion",
-        "created": head.created,
-        "model": head.model,
-        "choices": [{
-            "index": 0,
-            "message": { "role": "assistant", "content": text, "refusal": null, "annotations": [] },
-            "logprobs": null,
-            "finish_reason": finish_reason(&usage),
-        }],
-        "usage": written(&usage),
-        "system_fingerprint": turn.reply.as_ref().map(fingerprint),
-    })
-}
+impl Form for ChatCompletion {
+    fn whole(&self, turn: &Turn, usage: &TurnUsage) -> Value {
+        let text = turn.reply.as_ref().map_or("", |reply| reply.text.as_str());
+        json!({
+            "id": self.id,
+            "object": "chat.completion",
+            "created": self.created,
+            "model": self.model,
+            "choices": [{
+                "index": 0,
+                "message": { "role": "assistant", "content": text, "refusal": null, "annotations": [] },
+                "logprobs": null,
+                "finish_reason": finish_reason(usage),
+            }],
+            "usage": written(usage),
+            "system_fingerprint": turn.reply.as_ref().map(fingerprint),
+        })
+    }
 
-/// A piece of a completion: what it adds, and how it ended, once it has.
-pub(super) fn piece(head: &Head, delta: Value, ended: Option<(&Turn, &TurnUsage)>) -> Value {
-    let reply = ended.and_then(|(turn, _)| turn.reply.as_ref());
-    json!({
-        "id": head.id,
-        "object": "chat.completion.chunk",
-        "created": head.created,
-        "model": head.model,
-        "system_fingerprint": reply.map(fingerprint),
-        "choices": [{
-            "index": 0,
-            "delta": delta,
-            "logprobs": null,
-            "finish_reason": ended.map(|(_, usage)| finish_reason(usage)),
-        }],
-    })
-}
+    fn begin(&mut self) -> String {
+        data(&self.piece(json!({ "role": "assistant", "content": "", "refusal": null }), None))
+    }
 
-/// The last piece, which says what the completion took.
-pub(super) fn count(head: &Head, usage: &TurnUsage) -> Value {
-    json!({
-        "id": head.id,
-        "object": "chat.completion.chunk",
-        "created": head.created,
-        "model": head.model,
-        "system_fingerprint": null,
-        "choices": [],
-        "usage": written(usage),
-    })
-}
+    fn say(&mut self, text: &str) -> String {
+        data(&self.piece(json!({ "content": text }), None))
+    }
 
-/// What a turn took of which only the words are left: four bytes a token is what English comes to. An author's line took
-/// nothing.
-pub(super) fn guessed(turn: &Turn) -> TurnUsage {
-    let tokens = |text: &str| text.len().div_ceil(4) as u64;
-    match &turn.reply {
-        Some(reply) if reply.source == ReplySource::Model => TurnUsage {
-            input_tokens: tokens(&turn.text),
-            output_tokens: tokens(&reply.text),
-            is_estimated: true,
-            ..TurnUsage::default()
-        },
-        _ => TurnUsage::default(),
+    fn tool(&mut self, news: &ToolNews) -> String {
+        let mut piece = self.piece(json!({}), None);
+        piece["gaia_tool"] = json!(news);
+        data(&piece)
+    }
+
+    fn end(&mut self, turn: &Turn, usage: &TurnUsage) -> String {
+        let mut text = data(&self.piece(json!({}), Some((turn, usage))));
+        if self.includes_usage {
+            text.push_str(&data(&self.count(usage)));
+        }
+        text.push_str("data: [DONE]\n\n");
+        text
+    }
+
+    fn fail(&mut self, refused: &Refused) -> String {
+        data(&refused.to_json())
     }
 }
 
@@ -101,13 +119,4 @@ fn written(usage: &TurnUsage) -> Value {
 
 fn finish_reason(usage: &TurnUsage) -> &'static str {
     if usage.is_cut { "length" } else { "stop" }
-}
-
-/// Where the words come from, so that nothing poses as what it is not: `model/<route>` or `authored/<route>`.
-fn fingerprint(reply: &Reply) -> String {
-    let source = match reply.source {
-        ReplySource::Model => "model",
-        ReplySource::Authored => "authored",
-    };
-    format!("{source}/{}", reply.route)
 }

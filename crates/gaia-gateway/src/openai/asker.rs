@@ -54,6 +54,11 @@ impl FromRequestParts<Shared> for Admitted {
 }
 
 impl Admitted {
+    /// Refuses whoever may not talk to personas.
+    pub(super) fn must_chat(&self) -> Result<(), Refused> {
+        self.asker.must(KeyScope::Chat)
+    }
+
     /// Says in OpenAI's headers how the caller's requests stand.
     pub(super) fn tell(&self, mut response: Response) -> Response {
         let Standing {

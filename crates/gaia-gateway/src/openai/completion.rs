@@ -1,5 +1,6 @@
-//! One completion: a turn, asked for and followed as OpenAI's clients expect it.
+//! One reply: a turn, asked for and followed as OpenAI's clients expect it.
 
+use gaia_names::TurnId;
 use gaia_protocol::{
     ErrorCode, Fault,
     auth::Caller,
@@ -9,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::{
     Refused,
-    answers::{self, Head},
-    request::Wanted,
+    form::{Form, guessed},
     thread::{Sent, Thread},
+    wanted::Wanted,
 };
 use crate::{
     asked::Asked,
@@ -26,13 +27,11 @@ const MOST_SHOWN: usize = 64;
 pub(super) struct Completion {
     game: Shared,
     asked: Asked,
-    pub(super) head: Head,
     thread: Thread,
     following: Following,
     /// The first event, until it is used.
     first: Option<TurnEvent>,
     streams: bool,
-    pub(super) includes_usage: bool,
     /// The client wants to see which tools the persona uses.
     pub(super) shows_tools: bool,
 }
@@ -55,7 +54,7 @@ impl Completion {
             }) = begun
         {
             // The player deleted the conversation meanwhile, or the persona has left the game.
-            thread = thread.anew(game, asked, caller, &wanted).await?;
+            thread = thread.anew(game, asked, &wanted).await?;
             begun = take(game, asked, caller, &wanted, &thread).await;
         }
         let (following, first) = match begun {
@@ -68,14 +67,17 @@ impl Completion {
         Ok(Self {
             game: game.clone(),
             asked: asked.clone(),
-            head: Head::of(thread.turn, &wanted.persona),
             thread,
             following,
             first: Some(first),
             streams: wanted.streams,
-            includes_usage: wanted.includes_usage,
             shows_tools: wanted.shows_tools,
         })
+    }
+
+    /// The turn.
+    pub(super) fn turn(&self) -> TurnId {
+        self.thread.turn
     }
 
     /// Whether the client wants the reply word by word.
@@ -93,21 +95,24 @@ impl Completion {
     }
 
     /// Waits for the whole reply.
-    pub(super) async fn whole(mut self) -> Result<Value, Refused> {
-        let mut used = Vec::new();
+    pub(super) async fn whole(mut self, form: &impl Form) -> Result<Value, Refused> {
+        let mut used = self.shows_tools.then(Vec::new);
         loop {
             match self.next().await {
                 Ok(TurnEvent::Final { turn, usage }) => {
                     let reply = turn.reply.as_ref().map_or("", |reply| reply.text.as_str());
                     self.goes_on(reply).await;
-                    let mut whole = answers::whole(&self.head, &turn, usage);
-                    if self.shows_tools {
+                    let usage = usage.unwrap_or_else(|| guessed(&turn));
+                    let mut whole = form.whole(&turn, &usage);
+                    if let Some(used) = used {
                         whole["gaia_tools"] = json!(used);
                     }
                     return Ok(whole);
                 }
-                Ok(TurnEvent::Tool(news)) if news.state != ToolState::Working && used.len() < MOST_SHOWN => {
-                    used.push(news);
+                Ok(TurnEvent::Tool(news)) if news.state != ToolState::Working => {
+                    if let Some(used) = used.as_mut().filter(|used| used.len() < MOST_SHOWN) {
+                        used.push(news);
+                    }
                 }
                 Ok(_) => {}
                 Err(fault) => {
@@ -131,11 +136,12 @@ impl Completion {
     /// The client has gone in the middle of the reply: nobody wants the rest. What it heard is where it may go on.
     pub(super) fn leave(&self, heard: String) {
         let (game, asked) = (self.game.clone(), self.asked.clone());
-        let (place, thread) = (*self.following.place(), self.thread);
+        let (place, thread) = (*self.following.place(), self.thread.clone());
         self.game.tasks.spawn(async move {
+            // First, so that a client that goes on at once finds its place: until the turn is over it is told to wait.
+            thread.goes_on(&game, &heard).await;
             // Where it is over already, or nobody works on it any more, there is nothing to stop.
             let _ = turns::cancel(&game, &asked, place).await;
-            thread.goes_on(&game, &heard).await;
         });
     }
 }
@@ -153,7 +159,7 @@ async fn take(
         turn: thread.turn,
     };
     let options = TurnOptions {
-        quotes: thread.quotes(wanted),
+        quotes: thread.quotes(game, asked, wanted).await?,
         ..wanted.options.clone()
     };
     let mut following = Following::take(game, asked, place, wanted.text.clone(), Some(options), false).await?;

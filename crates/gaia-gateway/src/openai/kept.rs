@@ -7,19 +7,24 @@
 
 use gaia_names::{ConversationId, GameId, PersonaId, PlayerId, TurnId};
 use gaia_protocol::chat::{Claimed, Quote};
-use gaia_service::Redis;
+use gaia_service::{
+    Redis,
+    redis::{RedisLost, Script},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 /// How long a conversation can be gone on with that nobody goes on with.
-const END_SECONDS: u64 = 7 * 24 * 60 * 60;
+const KEPT_SECONDS: u64 = 7 * 24 * 60 * 60;
+/// So many ends and responses of one player are kept. Whoever makes more loses the oldest.
+const MOST_OF_A_PLAYER: usize = 1_000;
 /// How long a request that carries a key of its own can be sent again.
 const NAMED_SECONDS: u64 = 24 * 60 * 60;
 /// How long one without can be, by a client that says that it sends it again.
 const UNNAMED_SECONDS: u64 = 10 * 60;
 
 /// Stands for all that was said between a player and a persona, up to some point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Said([u8; 32]);
 
 impl Said {
@@ -70,11 +75,28 @@ fn length(bytes: &[u8]) -> [u8; 8] {
 }
 
 /// The end of a conversation, where it can be gone on with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct End {
     pub(super) conversation: ConversationId,
     /// So many of the first lines are only the client's claim: `chat` has not heard them.
     pub(super) claimed: usize,
+    /// The last turn, once there is one.
+    pub(super) turn: Option<TurnId>,
+    /// What a client that goes on by ids is not asked to send: others of the player's conversations, up to a turn.
+    pub(super) told: Vec<(ConversationId, TurnId)>,
+}
+
+/// A response from which a client may go on by its id. No words are kept here: `chat` has them for as long as the player
+/// wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Answered {
+    pub(super) player: PlayerId,
+    pub(super) persona: PersonaId,
+    /// All that was said up to it.
+    pub(super) said: Said,
+    /// How many lines that is.
+    pub(super) count: usize,
+    pub(super) end: End,
 }
 
 /// A request that may be sent again.
@@ -115,46 +137,131 @@ impl Name {
     }
 }
 
-/// Takes the end of a conversation away: nobody else goes on from there.
-pub(super) async fn take_end(redis: &Redis, said: Said) -> Option<End> {
-    let mut take = redis::cmd("GETDEL");
-    take.arg(end_key(redis, said));
-    ask(redis, take).await
+/// Keeps something under a key, and notes the key among the player's. Of those only the newest stay.
+/// KEYS: the key, the player's keys. ARGV: what, for how many seconds, how many stay.
+const KEEP: &str = r"
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+local time = redis.call('TIME')
+redis.call('ZADD', KEYS[2], string.format('%.0f', time[1] * 1000000 + time[2]), KEYS[1])
+redis.call('EXPIRE', KEYS[2], ARGV[2])
+local over = redis.call('ZCARD', KEYS[2]) - ARGV[3]
+if over > 0 then
+    for _, oldest in ipairs(redis.call('ZRANGE', KEYS[2], 0, over - 1)) do redis.call('DEL', oldest) end
+    redis.call('ZREMRANGEBYRANK', KEYS[2], 0, over - 1)
+end
+return 1
+";
+
+/// Takes the end of a conversation away, if it is still the one that was expected, where one was.
+/// KEYS: the end's, the player's keys. ARGV: the end as it is expected, or nothing.
+const TAKE: &str = r"
+local there = redis.call('GET', KEYS[1])
+if not there or (ARGV[1] ~= '' and there ~= ARGV[1]) then return '' end
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], KEYS[1])
+return there
+";
+
+/// What is kept for one game.
+pub(crate) struct Kept {
+    redis: Redis,
+    most: usize,
+    keep: Script,
+    take: Script,
 }
 
-/// Puts the end of a conversation where it can be gone on with.
-pub(super) async fn put_end(redis: &Redis, said: Said, end: End) {
-    let mut put = redis::cmd("SET");
-    put.arg(end_key(redis, said)).arg(json(&end)).arg("EX").arg(END_SECONDS);
-    ask::<()>(redis, put).await;
-}
-
-/// What is known of a request that comes again.
-pub(super) async fn find_once(redis: &Redis, name: &Name) -> Option<Once> {
-    let mut find = redis::cmd("GET");
-    find.arg(name.key(redis));
-    ask(redis, find).await
-}
-
-/// Notes a request. Where one with the same given key was noted at the same moment, that one counts and is returned.
-pub(super) async fn note_once(redis: &Redis, name: &Name, once: &Once) -> Option<Once> {
-    let mut note = redis::cmd("SET");
-    note.arg(name.key(redis)).arg(json(once)).arg("EX");
-    match name {
-        Name::Given(_) => {
-            note.arg(NAMED_SECONDS).arg("NX").arg("GET");
-            ask(redis, note).await
-        }
-        Name::Said(_) => {
-            note.arg(UNNAMED_SECONDS);
-            ask::<()>(redis, note).await;
-            None
+impl Kept {
+    pub(crate) fn new(redis: &Redis) -> Self {
+        Self {
+            redis: redis.clone(),
+            most: MOST_OF_A_PLAYER,
+            keep: Script::new(KEEP),
+            take: Script::new(TAKE),
         }
     }
-}
 
-fn end_key(redis: &Redis, said: Said) -> String {
-    redis.key(format_args!("openai:end:{}", said.hex()))
+    /// Takes the end of a conversation away: nobody else goes on from there. Where one is expected, another one stays.
+    pub(super) async fn take_end(&self, player: PlayerId, said: Said, expected: Option<&End>) -> Option<End> {
+        let keys = [self.end(player, said), self.all_of(player)];
+        let arguments = [expected.map_or_else(String::new, json)];
+        let taken: String = self.redis.run(&self.take, &keys, &arguments).await.ok()?;
+        serde_json::from_str(&taken).ok()
+    }
+
+    /// Puts the end of a conversation where it can be gone on with.
+    pub(super) async fn put_end(&self, player: PlayerId, said: Said, end: &End) {
+        self.put(player, self.end(player, said), json(end)).await;
+    }
+
+    /// A response of this player's.
+    ///
+    /// # Errors
+    ///
+    /// Where Redis is away: nobody knows then.
+    pub(super) async fn find_answered(
+        &self,
+        player: PlayerId,
+        response: TurnId,
+    ) -> Result<Option<Answered>, RedisLost> {
+        let key = self.answered(player, response);
+        let found: Option<Vec<u8>> = self
+            .redis
+            .ask(async move |mut connection| redis::cmd("GET").arg(key).query_async(&mut connection).await)
+            .await?;
+        let answered: Option<Answered> = found.and_then(|found| serde_json::from_slice(&found).ok());
+        Ok(answered.filter(|answered| answered.player == player))
+    }
+
+    /// Keeps a response, so that a client can go on from there by its id alone.
+    pub(super) async fn put_answered(&self, response: TurnId, answered: &Answered) {
+        let player = answered.player;
+        let key = self.answered(player, response);
+        self.put(player, key, json(answered)).await;
+    }
+
+    async fn put(&self, player: PlayerId, key: String, value: String) {
+        let keys = [key, self.all_of(player)];
+        let arguments = [value, KEPT_SECONDS.to_string(), self.most.to_string()];
+        if self.redis.run::<u8>(&self.keep, &keys, &arguments).await.is_err() {
+            tracing::debug!("where a conversation can be gone on with could not be kept");
+        }
+    }
+
+    /// What is known of a request that comes again.
+    pub(super) async fn find_once(&self, name: &Name) -> Option<Once> {
+        let mut find = redis::cmd("GET");
+        find.arg(name.key(&self.redis));
+        ask(&self.redis, find).await
+    }
+
+    /// Notes a request. Where one with the same given key was noted at the same moment, that one counts and is returned.
+    pub(super) async fn note_once(&self, name: &Name, once: &Once) -> Option<Once> {
+        let mut note = redis::cmd("SET");
+        note.arg(name.key(&self.redis)).arg(json(once)).arg("EX");
+        match name {
+            Name::Given(_) => {
+                note.arg(NAMED_SECONDS).arg("NX").arg("GET");
+                ask(&self.redis, note).await
+            }
+            Name::Said(_) => {
+                note.arg(UNNAMED_SECONDS);
+                ask::<()>(&self.redis, note).await;
+                None
+            }
+        }
+    }
+
+    fn end(&self, player: PlayerId, said: Said) -> String {
+        self.redis.key(format_args!("openai:{{{player}}}:end:{}", said.hex()))
+    }
+
+    fn answered(&self, player: PlayerId, response: TurnId) -> String {
+        self.redis.key(format_args!("openai:{{{player}}}:response:{response}"))
+    }
+
+    fn all_of(&self, player: PlayerId) -> String {
+        self.redis.key(format_args!("openai:{{{player}}}:kept"))
+    }
 }
 
 fn json(thing: &impl Serialize) -> String {
@@ -197,5 +304,43 @@ mod tests {
             assert!(!all[..place].contains(said), "{place}");
         }
         assert_eq!(hello, nothing("kos", player).then(Claimed::Player, "hello"));
+    }
+
+    #[tokio::test]
+    async fn of_one_player_the_newest_places_to_go_on_from_stay_and_an_end_is_taken_once() {
+        let game = gaia_testkit::TestGame::start().await;
+        let kept = Kept {
+            most: 3,
+            ..Kept::new(&game.redis())
+        };
+        let (player, other) = (PlayerId::fresh(), PlayerId::fresh());
+        let end = || End {
+            conversation: ConversationId::fresh(),
+            claimed: 0,
+            turn: Some(TurnId::fresh()),
+            told: Vec::new(),
+        };
+        let said = |text: &str| nothing("kos", player).then(Claimed::Player, text);
+        let others = end();
+        kept.put_end(other, said("a"), &others).await;
+        let ends = [end(), end(), end(), end()];
+        for (text, end) in ["a", "b", "c", "d"].into_iter().zip(&ends) {
+            kept.put_end(player, said(text), end).await;
+        }
+        assert_eq!(kept.take_end(player, said("a"), None).await, None, "the oldest is gone");
+        assert_eq!(
+            kept.take_end(player, said("b"), Some(&ends[0])).await,
+            None,
+            "another was expected"
+        );
+        assert_eq!(
+            kept.take_end(player, said("b"), Some(&ends[1])).await.as_ref(),
+            Some(&ends[1])
+        );
+        assert_eq!(kept.take_end(player, said("b"), None).await, None, "it was taken");
+        // What was taken counts no more.
+        kept.put_end(player, said("e"), &ends[0]).await;
+        assert_eq!(kept.take_end(player, said("c"), None).await.as_ref(), Some(&ends[2]));
+        assert_eq!(kept.take_end(other, said("a"), None).await, Some(others));
     }
 }

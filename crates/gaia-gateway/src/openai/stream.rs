@@ -1,4 +1,4 @@
-//! A completion piece by piece, as server-sent events that end with `[DONE]`.
+//! A reply piece by piece, as server-sent events.
 
 use std::convert::Infallible;
 
@@ -12,31 +12,31 @@ use gaia_protocol::{
     Fault,
     chat::{Turn, TurnEvent, TurnUsage},
 };
-use serde_json::{Value, json};
 
-use super::{Refused, answers, completion::Completion};
+use super::{
+    Refused,
+    completion::Completion,
+    form::{Form, guessed},
+};
 
 /// Chat says every second that it is alive; every tenth is told on, to keep proxies from closing the connection.
 const ALIVES_TO_A_COMMENT: u8 = 10;
 
 /// A reply on its way. Dropping it in the middle stops the turn: a client of OpenAI's cannot come back to it.
-struct Stream {
+struct Stream<F> {
     completion: Completion,
+    form: F,
     heard: String,
     is_over: bool,
     alives: u8,
 }
 
 /// 200 with all pieces.
-pub(super) fn answer(completion: Completion) -> Response {
-    let begin = data(&answers::piece(
-        &completion.head,
-        json!({ "role": "assistant", "content": "", "refusal": null }),
-        None,
-    ));
-    let begin = stream::once(std::future::ready(begin));
+pub(super) fn answer(completion: Completion, mut form: impl Form) -> Response {
+    let begin = stream::once(std::future::ready(form.begin()));
     let stream = Stream {
         completion,
+        form,
         heard: String::new(),
         is_over: false,
         alives: 0,
@@ -58,7 +58,7 @@ pub(super) fn answer(completion: Completion) -> Response {
     (headers, body).into_response()
 }
 
-impl Stream {
+impl<F: Form> Stream<F> {
     async fn next(&mut self) -> Option<String> {
         if self.is_over {
             return None;
@@ -67,9 +67,7 @@ impl Stream {
             match self.completion.next().await {
                 Ok(TurnEvent::Delta { text, .. }) => return Some(self.say(&text)),
                 Ok(TurnEvent::Tool(news)) if self.completion.shows_tools => {
-                    let mut piece = answers::piece(&self.completion.head, json!({}), None);
-                    piece["gaia_tool"] = json!(news);
-                    return Some(data(&piece));
+                    return Some(self.form.tool(&news));
                 }
                 Ok(TurnEvent::Final { turn, usage }) => return Some(self.end(&turn, usage).await),
                 Ok(TurnEvent::Alive {}) => {
@@ -88,7 +86,7 @@ impl Stream {
 
     fn say(&mut self, text: &str) -> String {
         self.heard.push_str(text);
-        data(&answers::piece(&self.completion.head, json!({ "content": text }), None))
+        self.form.say(text)
     }
 
     async fn end(&mut self, turn: &Turn, usage: Option<TurnUsage>) -> String {
@@ -101,31 +99,22 @@ impl Stream {
         // Before the client knows that it is the end, so that it can go on at once.
         self.is_over = true;
         self.completion.goes_on(&self.heard).await;
-        let usage = usage.unwrap_or_else(|| answers::guessed(turn));
-        let head = &self.completion.head;
-        text.push_str(&data(&answers::piece(head, json!({}), Some((turn, &usage)))));
-        if self.completion.includes_usage {
-            text.push_str(&data(&answers::count(head, &usage)));
-        }
-        text.push_str("data: [DONE]\n\n");
+        let usage = usage.unwrap_or_else(|| guessed(turn));
+        text.push_str(&self.form.end(turn, &usage));
         text
     }
 
     async fn fail(&mut self, fault: Fault) -> String {
         self.is_over = true;
         self.completion.goes_back().await;
-        data(&Refused::from(fault).to_json())
+        self.form.fail(&Refused::from(fault))
     }
 }
 
-impl Drop for Stream {
+impl<F> Drop for Stream<F> {
     fn drop(&mut self) {
         if !self.is_over {
             self.completion.leave(std::mem::take(&mut self.heard));
         }
     }
-}
-
-fn data(value: &Value) -> String {
-    format!("data: {value}\n\n")
 }

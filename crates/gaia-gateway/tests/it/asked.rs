@@ -143,4 +143,16 @@ async fn an_openai_client_sees_tools_only_if_it_wants_to() {
     let tools = pieces.iter().filter(|piece| piece.data.contains("gaia_tool"));
     let states: Vec<_> = tools.map(|piece| data(piece)["gaia_tool"]["state"].clone()).collect();
     assert_eq!(states, ["working", "done"]);
+
+    wanted["input"] = json!("Look once more.");
+    cluster.llm.next(call());
+    let request = site.request(reqwest::Method::POST, "/openai/v1/responses");
+    let events = Events::of(request.json(&wanted).send().await.unwrap()).rest().await;
+    let told: Vec<_> = events
+        .iter()
+        .filter(|event| data(event).get("gaia_tool").is_some())
+        .map(|event| (event.event.as_str(), data(event)["gaia_tool"]["state"].clone()))
+        .collect();
+    let expected = ["working", "done"].map(|state| ("response.in_progress", json!(state)));
+    assert_eq!(told, expected);
 }

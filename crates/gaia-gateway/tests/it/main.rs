@@ -16,6 +16,7 @@ mod limits;
 mod lost;
 mod openai;
 mod openai_history;
+mod openai_responses;
 mod openai_sdks;
 mod plans;
 mod raw;

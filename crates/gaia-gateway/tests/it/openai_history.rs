@@ -55,7 +55,7 @@ impl<'a> Client<'a> {
 }
 
 /// Roles and words of what the model was sent last.
-fn prompt(cluster: &TestCluster) -> Vec<(String, String)> {
+pub(crate) fn prompt(cluster: &TestCluster) -> Vec<(String, String)> {
     let sent = cluster.llm.received().pop().unwrap().body;
     let word = |message: &Value, key: &str| message[key].as_str().unwrap().to_owned();
     let messages = sent["messages"].as_array().unwrap();
@@ -65,11 +65,11 @@ fn prompt(cluster: &TestCluster) -> Vec<(String, String)> {
         .collect()
 }
 
-fn roles(prompt: &[(String, String)]) -> Vec<&str> {
+pub(crate) fn roles(prompt: &[(String, String)]) -> Vec<&str> {
     prompt.iter().map(|(role, _)| role.as_str()).collect()
 }
 
-async fn conversations(player: &Visitor) -> Vec<i64> {
+pub(crate) async fn conversations(player: &Visitor) -> Vec<i64> {
     let page = player.get("/v1/conversations").await.ok();
     let items = page["items"].as_array().unwrap().iter();
     items.map(|item| item["turns"].as_i64().unwrap()).collect()

@@ -36,6 +36,9 @@ async fn walk(name: &str, client: impl AsyncFn(&str, &[(&str, String)])) {
         .collect();
     assert_eq!(roles, ["system", "user", "assistant", "user"], "{second}");
     assert!(!second[0]["content"].as_str().unwrap().contains("rhymes"), "{second}");
+    // So did the second response, by the first one's id.
+    let last = &cluster.llm.received().pop().unwrap().body["messages"];
+    assert_eq!(last.as_array().unwrap().len(), 4, "{last}");
     let calls = cluster.llm.calls();
     client("is_refused", &settings).await;
     assert_eq!(cluster.llm.calls(), calls);

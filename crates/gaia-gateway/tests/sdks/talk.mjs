@@ -44,6 +44,12 @@ async function talks() {
   assert.deepEqual([words, usage.completion_tokens], ["Good evening, traveller.", 3]);
   const events = gaia.chat.completions.stream({ model: "guide", messages: hello, user: "bob" });
   assert.equal(await events.finalContent(), "Good evening, traveller.");
+
+  const said = await gaia.responses.create({ model: "guide", input: "Hello", safety_identifier: "eve" });
+  assert.deepEqual([said.output_text, said.status], ["Good evening, traveller.", "completed"]);
+  const more = { model: "guide", input: "And then?", previous_response_id: said.id, safety_identifier: "eve" };
+  const final = await gaia.responses.stream(more).finalResponse();
+  assert.deepEqual([final.output_text, final.usage.total_tokens], ["Good evening, traveller.", 23]);
 }
 
 async function is_refused() {
@@ -58,6 +64,8 @@ async function is_refused() {
   const refused = await raises(OpenAI.BadRequestError, "unsupported_parameter", ask(gaia, { tools }));
   assert.equal(refused.param, "tools");
   await raises(OpenAI.BadRequestError, "invalid_value", ask(gaia, { stop: ["a", "b", "c", "d", "e"] }));
+  const unknown = { model: "guide", input: "Hello", previous_response_id: "resp_1" };
+  await raises(OpenAI.BadRequestError, "previous_response_not_found", () => gaia.responses.create(unknown));
   const limited = client(GAIA_LIMITED_KEY);
   await limited.models.list();
   const late = await raises(OpenAI.RateLimitError, "rate_limit_exceeded", () => limited.models.list());

@@ -44,6 +44,15 @@ def talks():
     with gaia.chat.completions.stream(model="guide", messages=HELLO, user="bob") as events:
         assert events.get_final_completion().choices[0].message.content == "Good evening, traveller."
 
+    said = gaia.responses.create(model="guide", input="Hello", instructions="Answer in rhymes.", user="eve")
+    assert (said.output_text, said.status, said.usage.total_tokens) == ("Good evening, traveller.", "completed", 23), said
+    more = {"model": "guide", "input": "And then?", "previous_response_id": said.id, "user": "eve"}
+    with gaia.responses.stream(**more) as events:
+        kinds = [event.type for event in events]
+        final = events.get_final_response()
+    assert "response.output_text.delta" in kinds and kinds[-1] == "response.completed", kinds
+    assert (final.output_text, final.previous_response_id) == ("Good evening, traveller.", said.id), final
+
 
 def is_refused():
     gaia = client()
@@ -59,6 +68,8 @@ def is_refused():
     messages = [{"role": "user", "content": picture}]
     raises(openai.BadRequestError, "unsupported_parameter", ask(gaia, messages=messages))
     raises(openai.BadRequestError, "invalid_value", ask(gaia, temperature=3))
+    unknown = lambda: gaia.responses.create(model="guide", input="Hello", previous_response_id="resp_1")
+    raises(openai.BadRequestError, "previous_response_not_found", unknown)
     limited = client(LIMITED)
     limited.models.list()
     error = raises(openai.RateLimitError, "rate_limit_exceeded", limited.models.list)

@@ -50,8 +50,9 @@ use crate::store::{Batches, ledger};
 
 /// How long a call waits for counters that are just being made again.
 const WAIT: Duration = Duration::from_millis(250);
-/// How much later than Redis Postgres is told what is set aside: the call that it is for begins meanwhile.
-const AFTER_THE_CALL: Duration = Duration::from_millis(5);
+/// How long what is set aside waits for more of it, so that Postgres is told of many at once. A call that is over by then
+/// is in the ledger, and costs Postgres nothing more.
+const TOLD_EVERY: Duration = Duration::from_millis(100);
 /// How many ended calls wait for being settled. More than that are settled when their time is over.
 const WAITING_SETTLEMENTS: usize = 16_384;
 
@@ -185,7 +186,7 @@ impl Budget {
             options,
             postgres: postgres.clone(),
             counters: Counters::new(game, redis),
-            set_aside: Batches::after(AFTER_THE_CALL, postgres, tasks, |postgres, reservations| {
+            set_aside: Batches::every(TOLD_EVERY, postgres, tasks, |postgres, reservations| {
                 Box::pin(ledger::set_aside(postgres, reservations))
             }),
             settlements,

@@ -26,7 +26,7 @@ struct Shared<Q, A> {
     postgres: Postgres,
     tasks: Tasks,
     write: Write<Q, A>,
-    /// How long a batch lets others go first.
+    /// How long a batch waits for more.
     pause: Duration,
     queue: Mutex<Queue<Q, A>>,
 }
@@ -45,11 +45,11 @@ impl<Q, A> Clone for Batches<Q, A> {
 impl<Q: Send + Sync + 'static, A: Send + 'static> Batches<Q, A> {
     /// Writes with a function that answers in the order of the questions and does all of them or none.
     pub(crate) fn new(postgres: &Postgres, tasks: &Tasks, write: Write<Q, A>) -> Self {
-        Self::after(Duration::ZERO, postgres, tasks, write)
+        Self::every(Duration::ZERO, postgres, tasks, write)
     }
 
-    /// The same for what nobody waits for: each batch begins a little later, and what a player waits for goes first.
-    pub(crate) fn after(pause: Duration, postgres: &Postgres, tasks: &Tasks, write: Write<Q, A>) -> Self {
+    /// The same for what nobody waits for: a batch waits for more, until it is full.
+    pub(crate) fn every(pause: Duration, postgres: &Postgres, tasks: &Tasks, write: Write<Q, A>) -> Self {
         let queue = Queue {
             waiting: VecDeque::new(),
             writers: 0,
@@ -90,12 +90,7 @@ impl<Q, A> Shared<Q, A> {
             is_left: false,
         };
         loop {
-            if !self.pause.is_zero() {
-                tokio::select! {
-                    () = tokio::time::sleep(self.pause) => {}
-                    () = self.tasks.draining() => {}
-                }
-            }
+            self.wait_for_more().await;
             let Some((questions, answers)) = place.next_batch() else {
                 return;
             };
@@ -108,6 +103,16 @@ impl<Q, A> Shared<Q, A> {
                 }
                 Err(PostgresFault::Refused(_)) if questions.len() > 1 => self.one_by_one(questions, answers).await,
                 Err(fault) => tell_all(fault, answers),
+            }
+        }
+    }
+
+    async fn wait_for_more(&self) {
+        let waits = !self.pause.is_zero() && (1..MOST_WRITES).contains(&self.lock().waiting.len());
+        if waits {
+            tokio::select! {
+                () = tokio::time::sleep(self.pause) => {}
+                () = self.tasks.draining() => {}
             }
         }
     }

@@ -88,9 +88,9 @@ pub struct Unavailable {
 pub struct ServerReport {
     /// Its name.
     pub server: String,
-    /// `ready`, `starting`, `asleep`, `failed` or `not built`.
+    /// `ready`, `starting`, `asleep`, `failed` or `unavailable`.
     pub state: &'static str,
-    /// Why, where it failed.
+    /// Why, where it failed or never can be called.
     pub reason: Option<String>,
     /// The revision of MCP that it speaks.
     pub revision: Option<String>,
@@ -240,7 +240,7 @@ impl ToolHost {
                     Phase::Ready(_) | Phase::Asleep => return None,
                     Phase::Starting => "it is starting".to_owned(),
                     Phase::Failed(why) => why,
-                    Phase::Unbuilt => server.lack().to_owned(),
+                    Phase::Unavailable => server.lack().to_owned(),
                 };
                 Some(Unavailable {
                     server: server.config.name.clone(),
@@ -420,7 +420,7 @@ fn report(server: &Server) -> ServerReport {
         Phase::Ready(_) => ("ready", None),
         Phase::Asleep => ("asleep", None),
         Phase::Failed(why) => ("failed", Some(why)),
-        Phase::Unbuilt => ("not built", None),
+        Phase::Unavailable => ("unavailable", Some(server.lack().to_owned())),
     };
     let tools = now.tools.iter().map(|tool| ToolReport {
         name: format!("{}.{}", server.config.name, tool.name),

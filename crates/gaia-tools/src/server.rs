@@ -76,7 +76,7 @@ pub(crate) enum Phase {
     /// It cannot for now; why, for the operator.
     Failed(String),
     /// It never can.
-    Unbuilt,
+    Unavailable,
 }
 
 /// Why a connection ended.
@@ -96,7 +96,7 @@ impl Server {
             stop: CancellationToken::new(),
             pins,
             now: RwLock::new(Now {
-                phase: if is_built { Phase::Starting } else { Phase::Unbuilt },
+                phase: if is_built { Phase::Starting } else { Phase::Unavailable },
                 tools: Arc::default(),
                 notes: Vec::new(),
                 restarts: 0,
@@ -159,7 +159,7 @@ impl Server {
             match self.now().phase {
                 Phase::Ready(peer) => return Ok(peer),
                 Phase::Failed(why) => return Err(why),
-                Phase::Unbuilt => return Err(self.lack().to_owned()),
+                Phase::Unavailable => return Err(self.lack().to_owned()),
                 Phase::Asleep => self.want(),
                 Phase::Starting => {}
             }

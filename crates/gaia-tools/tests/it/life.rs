@@ -80,7 +80,7 @@ async fn a_program_that_is_not_there_and_a_secret_that_is_not_set_are_told() {
         reason("poor")
     );
     assert_eq!(reason("payment_gateway"), "this version of Gaia has no such server");
-    assert_eq!(house.report("payment_gateway").state, "not built");
+    assert_eq!(house.report("payment_gateway").state, "unavailable");
 }
 
 #[tokio::test]

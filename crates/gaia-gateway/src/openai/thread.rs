@@ -66,7 +66,7 @@ pub(super) struct Thread {
 }
 
 /// Where a client says that it goes on from.
-struct From {
+struct Origin {
     /// What was said, before this request's own lines.
     said: Said,
     count: usize,
@@ -76,7 +76,7 @@ struct From {
     may_go_on: bool,
 }
 
-impl From {
+impl Origin {
     async fn of(game: &Shared, caller: Caller, wanted: &Wanted) -> Result<Self, Refused> {
         let nothing = Said::nothing(&game.id, caller.player, &wanted.persona);
         let Some(response) = wanted.previous else {
@@ -123,14 +123,14 @@ impl Thread {
         wanted: &Wanted,
         sent: &Sent,
     ) -> Result<Self, Refused> {
-        let from = From::of(game, caller, wanted).await?;
-        let before = from.said.then_all(&wanted.said);
+        let origin = Origin::of(game, caller, wanted).await?;
+        let before = origin.said.then_all(&wanted.said);
         let with = before.then(Claimed::Player, &wanted.text);
         // No client can say anything as instructions that counts, so this cannot be what was said.
         let nothing = Said::nothing(&game.id, caller.player, &wanted.persona);
         let given = |key: &String| Name::Given(nothing.then(Claimed::Instructions, key));
         let name = sent.key.as_ref().map_or(Name::Said(with), given);
-        let count = from.count + wanted.said.len();
+        let count = origin.count + wanted.said.len();
         let thread = |once: Once, is_known| Self {
             caller,
             persona: wanted.persona.clone(),
@@ -147,8 +147,8 @@ impl Thread {
         {
             return same(once, with).map(|once| thread(once, true));
         }
-        let expected = from.answered.as_ref().map(|from| &from.end);
-        let end = match from.may_go_on {
+        let expected = origin.answered.as_ref().map(|answered| &answered.end);
+        let end = match origin.may_go_on {
             true => game.kept.take_end(caller.player, before, expected).await,
             false => None,
         };
@@ -157,7 +157,7 @@ impl Thread {
         let end = match end {
             Some(end) => end,
             None => End {
-                told: from.told(),
+                told: origin.told(),
                 ..start(game, asked, caller, wanted, count).await?
             },
         };

@@ -119,6 +119,8 @@ pub(crate) async fn publish(game: Arc<Game>, ask: PublishBundle) -> Result<Bundl
             ),
         ));
     }
+    // Another instance may have taken in a newer one just now. Without Postgres, nothing is kept below.
+    let _ = tokio::time::timeout(LOOK_FIRST, look(&game)).await;
     let current = game.bundle.now();
     if bundle.generation < current.bundle.generation {
         return Ok(in_use(&game).await);

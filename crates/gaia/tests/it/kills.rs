@@ -18,7 +18,7 @@ use crate::journey::{Journey, kill};
 
 const KILLS: usize = 50;
 pub(crate) const CLIENTS: usize = 6;
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a client was told: by turn id, what it said and the reply that was acknowledged as kept.
 pub(crate) type Ledger = BTreeMap<String, (String, String)>;

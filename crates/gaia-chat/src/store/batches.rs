@@ -1,5 +1,6 @@
 //! Writes of many turns in one statement and one commit. A commit costs Postgres more than the rows in it, so what waits
-//! while one batch is being committed goes into the next; a write that comes alone is not held back.
+//! while one batch is being committed goes into the next; a write that comes alone is not held back, unless nobody waits
+//! for it.
 
 use std::{
     collections::VecDeque,

@@ -1,9 +1,10 @@
 //! What the gateway keeps of conversations that OpenAI's clients have, in the game's Redis.
 //!
-//! Such a client names no conversation; it sends all that was said, every time. A digest over that, in order, leads back
+//! Most such clients name no conversation; they send all that was said, every time. A digest over that, in order, leads back
 //! to the conversation: there is one key for each, under the digest of all that was said in it so far, and whoever goes on
-//! takes it away. So two who go on from the same place part, and an earlier place leads nowhere. What is kept may be lost
-//! at any time: then what was said before is only what the client says it was.
+//! takes it away. So two who go on from the same place part, and an earlier place leads nowhere. Others name a response, which
+//! leads to that key, too. What is kept may be lost at any time: then what was said before is only what the client says it
+//! was, and a response cannot be named any more.
 
 use gaia_names::{ConversationId, GameId, PersonaId, PlayerId, TurnId};
 use gaia_protocol::chat::{Claimed, Quote};
@@ -104,20 +105,8 @@ pub(super) struct Answered {
 pub(super) struct Once {
     pub(super) end: End,
     pub(super) turn: TurnId,
-    /// All that was said with it, as a digest in hex.
-    said: String,
-}
-
-impl Once {
-    pub(super) fn new(end: End, turn: TurnId, said: Said) -> Self {
-        let said = said.hex();
-        Self { end, turn, said }
-    }
-
-    /// Whether it is the same request, as far as what was said goes.
-    pub(super) fn is_of(&self, said: Said) -> bool {
-        self.said == said.hex()
-    }
+    /// All that was said with it.
+    pub(super) said: Said,
 }
 
 /// By what a request is known when it comes again.

@@ -162,7 +162,11 @@ impl Thread {
             },
         };
         let conversation = end.conversation;
-        let once = Once::new(end, TurnId::fresh(), with);
+        let once = Once {
+            end,
+            turn: TurnId::fresh(),
+            said: with,
+        };
         if let Some(once) = game.kept.note_once(&name, &once).await {
             if !is_known {
                 let needless = DeleteConversation { caller, conversation };
@@ -180,7 +184,11 @@ impl Thread {
             told: self.end.told.clone(),
             ..start(game, asked, self.caller, wanted, self.count).await?
         };
-        let once = Once::new(end, TurnId::fresh(), self.with);
+        let once = Once {
+            end,
+            turn: TurnId::fresh(),
+            said: self.with,
+        };
         game.kept.note_once(&Name::Said(self.with), &once).await;
         Ok(Self {
             turn: once.turn,
@@ -269,7 +277,7 @@ async fn heard(
 }
 
 fn same(once: Once, with: Said) -> Result<Once, Refused> {
-    if once.is_of(with) {
+    if once.said == with {
         return Ok(once);
     }
     let detail = "This `Idempotency-Key` was used for another request; choose a new one for a new request.";

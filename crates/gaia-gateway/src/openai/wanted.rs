@@ -174,7 +174,7 @@ pub(super) fn player_name(safety_identifier: Option<String>, user: Option<String
     safety_identifier.filter(named).or(user.filter(named))
 }
 
-/// Whether a list of tools names any: a persona has its own.
+/// Refuses a client's own tools.
 pub(super) fn refuse_tools(tools: Option<&Vec<IgnoredAny>>) -> Result<(), Refused> {
     match tools {
         Some(tools) if !tools.is_empty() => {

@@ -22,6 +22,12 @@ async fn responded(player: &Visitor, text: &str, more: Value) -> Value {
     player.post(PATH, body).await.ok()
 }
 
+/// The events of a response to a text.
+async fn streamed(player: &Visitor, text: &str) -> Events {
+    let body = json!({ "model": "guide", "input": text, "stream": true });
+    Events::of(player.request(Method::POST, PATH).json(&body).send().await.unwrap())
+}
+
 fn words(response: &Value) -> &str {
     response["output"][0]["content"][0]["text"].as_str().unwrap()
 }
@@ -59,9 +65,7 @@ async fn a_response_is_a_turn_with_a_persona() {
 async fn a_stream_has_openais_events_in_their_order() {
     let cluster = TestCluster::start().await;
     let player = cluster.visitor().await;
-    let body = json!({ "model": "guide", "input": "Good evening", "stream": true });
-    let answer = player.request(Method::POST, PATH).json(&body).send().await.unwrap();
-    let events = Events::of(answer).rest().await;
+    let events = streamed(&player, "Good evening").await.rest().await;
     let events: Vec<Value> = events.iter().map(crate::support::data).collect();
     let mut kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
     kinds.dedup();
@@ -102,9 +106,7 @@ async fn a_stream_that_comes_to_nothing_says_so() {
     let player = cluster.visitor().await;
     let slow = Script::says(&"word ".repeat(200)).every(Duration::from_millis(50));
     cluster.llm.next(slow);
-    let body = json!({ "model": "guide", "input": "Good evening", "stream": true });
-    let answer = player.request(Method::POST, PATH).json(&body).send().await.unwrap();
-    let mut events = Events::of(answer);
+    let mut events = streamed(&player, "Good evening").await;
     while events.next().await.unwrap().event != "response.output_text.delta" {}
     cluster.tasks[2].drain(Duration::ZERO).await;
     let rest = events.rest().await;
@@ -209,9 +211,7 @@ async fn a_client_that_hangs_up_goes_on_from_what_it_heard() {
     cluster
         .llm
         .next(Script::says(&"word ".repeat(500)).every(Duration::from_millis(20)));
-    let body = json!({ "model": "guide", "input": "Talk", "stream": true });
-    let answer = player.request(Method::POST, PATH).json(&body).send().await.unwrap();
-    let mut events = Events::of(answer);
+    let mut events = streamed(&player, "Talk").await;
     let created = crate::support::data(&events.next().await.unwrap());
     while events.next().await.unwrap().event != "response.output_text.delta" {}
     drop(events);

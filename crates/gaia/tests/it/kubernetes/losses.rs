@@ -11,6 +11,7 @@ use std::{
 use gaia_testkit::Visitor;
 use gaia_testkube::{Cluster, ControlPlane, eventually_within};
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use super::{Game, LIMIT, SMALL, load_images, with_images};
 use crate::{
@@ -112,12 +113,14 @@ async fn an_update_and_the_loss_of_a_node_without_stores_lose_no_acknowledged_tu
     control_plane.kubectl(&["uncordon", "node-1"]).await.unwrap();
 
     let gateway = format!("http://{}", address_of(&game, control_plane).await);
-    let (over, acknowledged) = (AtomicBool::new(false), Arc::new(AtomicUsize::new(0)));
-    let mut clients = Vec::new();
+    let (over, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
         let visitor = Visitor::enter(&gateway).await;
         let conversation = visitor.start_conversation("guide").await;
-        clients.push(talk(visitor, conversation, &over, &acknowledged));
+        let (over, acknowledged) = (Arc::clone(&over), Arc::clone(&acknowledged));
+        // Tasks of their own, so that they talk while a command of the operator's keeps this one.
+        clients.spawn(async move { talk(visitor, conversation, &over, &acknowledged).await });
     }
     let goes_on = async |what: &str| {
         let before = acknowledged.load(Ordering::SeqCst);
@@ -126,33 +129,30 @@ async fn an_update_and_the_loss_of_a_node_without_stores_lose_no_acknowledged_tu
         })
         .await;
     };
-    let happens = async {
-        goes_on("turns are taken").await;
-        // Each pod of each service is replaced, and the new ones spread over both nodes.
-        for service in [
-            "gateway: {memory: 128Mi",
-            "auth: {memory: 128Mi",
-            "chat: {memory: 256Mi",
-        ] {
-            game.rewrite(&format!("{service}, cpu: 50m"), &format!("{service}, cpu: 55m"));
-        }
-        game.run(&["up", &game.folder()]).exits(0);
-        goes_on("turns are taken after an update").await;
-        game.run(&["secrets", game.name, "rotate"]).exits(0);
-        goes_on("turns are taken with other secrets").await;
-        let lost = pods_on(&game, control_plane, "node-1").await;
-        assert!(
-            lost.iter().any(|pod| pod.starts_with("gateway")) && lost.iter().any(|pod| pod.starts_with("chat")),
-            "{lost:?}"
-        );
-        cluster.kill_node(1);
-        goes_on("turns are taken after a node is lost").await;
-        game.until_running().await;
-        goes_on("turns are taken when all is well again").await;
-        over.store(true, Ordering::SeqCst);
-    };
-    let (clients, ()) = tokio::join!(futures::future::join_all(clients), happens);
-    for (visitor, conversation, ledger) in clients {
+    goes_on("turns are taken").await;
+    // Each pod of each service is replaced, and the new ones spread over both nodes.
+    for service in [
+        "gateway: {memory: 128Mi",
+        "auth: {memory: 128Mi",
+        "chat: {memory: 256Mi",
+    ] {
+        game.rewrite(&format!("{service}, cpu: 50m"), &format!("{service}, cpu: 55m"));
+    }
+    game.run(&["up", &game.folder()]).exits(0);
+    goes_on("turns are taken after an update").await;
+    game.run(&["secrets", game.name, "rotate"]).exits(0);
+    goes_on("turns are taken with other secrets").await;
+    let lost = pods_on(&game, control_plane, "node-1").await;
+    assert!(
+        lost.iter().any(|pod| pod.starts_with("gateway")) && lost.iter().any(|pod| pod.starts_with("chat")),
+        "{lost:?}"
+    );
+    cluster.kill_node(1);
+    goes_on("turns are taken after a node is lost").await;
+    game.until_running().await;
+    goes_on("turns are taken when all is well again").await;
+    over.store(true, Ordering::SeqCst);
+    for (visitor, conversation, ledger) in clients.join_all().await {
         compare(&visitor, &conversation, &ledger).await;
     }
     cluster.start_node(1).await;

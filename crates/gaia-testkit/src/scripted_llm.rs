@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -343,7 +343,7 @@ fn pieces(
     // The guard lives in the stream, so that a caller that gave up is no longer counted as open.
     let open = Open::new(shared);
     let begin = stream::once(async move {
-        tokio::time::sleep(script.first_token).await;
+        wait(script.first_token).await;
         Ok(Bytes::from(head))
     });
     let between = script.between;
@@ -366,6 +366,17 @@ fn pieces(
         .chain(middle)
         .chain(end)
         .filter(|piece| std::future::ready(!matches!(piece, Ok(bytes) if bytes.is_empty())))
+}
+
+/// Waits exactly this long. Tokio's own clock ticks once a millisecond, which would hide as much of what others take.
+async fn wait(time: Duration) {
+    const TICKS: Duration = Duration::from_millis(2);
+    let until = Instant::now() + time;
+    tokio::time::sleep(time.saturating_sub(TICKS)).await;
+    let rest = move || std::thread::sleep(until.saturating_duration_since(Instant::now()));
+    if !time.is_zero() {
+        let _ = tokio::task::spawn_blocking(rest).await;
+    }
 }
 
 impl Shared {

@@ -10,15 +10,21 @@ mod names;
 mod recall;
 mod words;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use self::{
-    choose::Purpose,
+    choose::{Known, Purpose},
     inference::Vector,
     lines::{Kind, Topic},
 };
 pub(crate) use self::{inference::Inference, lines::Lines, names::name_given};
-use crate::{game::Game, replies::Question};
+use crate::{
+    game::Game,
+    replies::{Question, ToolUse},
+};
 
 /// The route whose lines are found by embeddings.
 pub(crate) const OFFLINE: &str = "offline";
@@ -50,23 +56,34 @@ struct Found {
 
 /// Chooses a line that answers. There always is one. Within the patience its meaning decides, else its words.
 pub(crate) async fn answer(game: &Arc<Game>, question: &Question, patience: Duration) -> Chosen {
-    choose_for(game, question, patience, Purpose::Answer).await
+    choose_for(game, question, patience, Purpose::Answer, None).await
+}
+
+/// The same. Where the intent has a tool, it is asked first, until then at most.
+pub(crate) async fn answer_with(
+    game: &Arc<Game>,
+    question: &Question,
+    patience: Duration,
+    tools: &ToolUse,
+    until: Instant,
+) -> Chosen {
+    choose_for(game, question, patience, Purpose::Answer, Some((tools, until))).await
 }
 
 /// Chooses a line that bridges the wait for the answer, and claims nothing.
 pub(crate) async fn meanwhile(game: &Arc<Game>, question: &Question, patience: Duration) -> Chosen {
-    choose_for(game, question, patience, Purpose::Meanwhile).await
+    choose_for(game, question, patience, Purpose::Meanwhile, None).await
 }
 
 /// Chooses a line that ends the wait for an answer: one that answers, where one fits, else one that closes.
 pub(crate) async fn closing(game: &Arc<Game>, question: &Question, patience: Duration) -> Chosen {
-    choose_for(game, question, patience, Purpose::Closing).await
+    choose_for(game, question, patience, Purpose::Closing, None).await
 }
 
 /// Chooses a line that closes and answers nothing, because the answer comes later.
 pub(crate) fn later(question: &Question) -> Chosen {
     let lines = &question.loaded.lines[question.persona];
-    let (id, line) = choose::choose(lines, &[], question, None, Purpose::Closing);
+    let (id, line) = choose::choose(lines, &[], question, Known::default(), Purpose::Closing);
     Chosen {
         id,
         line,
@@ -75,16 +92,32 @@ pub(crate) fn later(question: &Question) -> Chosen {
     }
 }
 
-async fn choose_for(game: &Arc<Game>, question: &Question, patience: Duration, purpose: Purpose) -> Chosen {
+async fn choose_for(
+    game: &Arc<Game>,
+    question: &Question,
+    patience: Duration,
+    purpose: Purpose,
+    tools: Option<(&ToolUse, Instant)>,
+) -> Chosen {
     let lines = &question.loaded.lines[question.persona];
     let found = find(game, question, lines, patience.min(PATIENCE)).await;
-    let earlier = match found.topics.first().map(|best| &lines.topics[*best]) {
+    let best = found.topics.first().map(|best| &lines.topics[*best]);
+    let earlier = match best {
         Some(Topic { kind: Kind::Recall, .. }) if purpose != Purpose::Meanwhile => {
             recall::find(game, question, found.vector.as_ref()).await
         }
         _ => None,
     };
-    let (id, line) = choose::choose(lines, &found.topics, question, earlier.as_deref(), purpose);
+    let answer = match (best.and_then(|best| best.call.as_ref()), tools) {
+        (Some(call), Some((tools, until))) => tools.ask(&game.tools, question, call, until).await,
+        _ => None,
+    };
+    let known = Known {
+        name: question.player_name.as_deref(),
+        earlier: earlier.as_deref(),
+        answer: answer.as_ref(),
+    };
+    let (id, line) = choose::choose(lines, &found.topics, question, known, purpose);
     Chosen {
         id,
         line,

@@ -190,7 +190,7 @@ fn use_bundle(game: &Arc<Game>, bundle: Bundle) {
     let generation = bundle.generation;
     if game.bundle.advance(bundle) {
         tracing::info!(game.name = %game.id, generation, "game `{}` uses generation {generation}", game.id);
-        game.tools.reload(game.bundle.now().bundle.servers_in_use());
+        game.tools.reload(&game.bundle.now().bundle.servers_in_use());
         replies::warm_up(game);
     }
 }

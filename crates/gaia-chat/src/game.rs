@@ -129,7 +129,7 @@ impl Game {
                     None => settings.bundle.with_file_name(format!("tools-{instance}")),
                 },
             },
-            bundle.now().bundle.servers_in_use(),
+            &bundle.now().bundle.servers_in_use(),
             Arc::new(Pins(postgres.clone())),
             tasks,
         );

@@ -24,12 +24,12 @@ use gaia_protocol::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
-pub(crate) use self::{draft::Draft, prompt::stable_prompt, route_states::RouteStates, voice::Piece};
+pub(crate) use self::{draft::Draft, prompt::stable_prompt, route_states::RouteStates, tools::ToolUse, voice::Piece};
 use self::{
     ladder::{First, Ladder},
     later::Later,
     models::{Answering, RouteFault},
-    tools::{ToolUse, WantedCall},
+    tools::WantedCall,
     voice::Voice,
 };
 use crate::{
@@ -115,7 +115,7 @@ async fn speak(game: &Arc<Game>, question: &Question, draft: &Arc<Draft>, voice:
                 (end, ladder) = (Instant::now() + LONGEST_WITH_TOOLS, ladder.anew());
                 continue;
             }
-            First::Nobody => break authored::answer(game, question, ladder.target / 2).await,
+            First::Nobody => break instead(game, question, &tools, ladder).await,
             First::TooLate => break authored::closing(game, question, ladder.target / 2).await,
         };
         let heard = voice.length();
@@ -130,10 +130,16 @@ async fn speak(game: &Arc<Game>, question: &Question, draft: &Arc<Draft>, voice:
             }
             // What has been heard cannot be unsaid, so another model cannot begin again.
             None if voice.length() > heard => return mend(game, question, draft, voice).await,
-            None => break authored::answer(game, question, ladder.target / 2).await,
+            None => break instead(game, question, &tools, ladder).await,
         }
     };
     end_with(chosen, draft, voice).await;
+}
+
+/// The author's answer in place of a model's.
+async fn instead(game: &Arc<Game>, question: &Question, tools: &ToolUse, ladder: Ladder) -> Chosen {
+    let until = ladder.close_at().into_std();
+    authored::answer_with(game, question, ladder.target / 2, tools, until).await
 }
 
 /// Hears a model to its end: what it wants done before it goes on, or nothing where it did not come to a good end.

@@ -1,6 +1,9 @@
 //! The checked game as services get it: one JSON document.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use gaia_names::{GameId, PersonaId};
 use serde::{Deserialize, Serialize};
@@ -48,14 +51,13 @@ impl Bundle {
         self.budget != Budget::default() || self.personas.iter().any(own)
     }
 
-    /// The tool servers that somebody may call. Only models call tools, so there are none without a route to a model.
+    /// The tool servers that somebody may call: a model any of them, and without a route to a model those of intents.
     #[must_use]
-    pub fn servers_in_use(&self) -> &[ToolServer] {
-        if self.routes.is_empty() {
-            &[]
-        } else {
-            &self.tool_servers
-        }
+    pub fn servers_in_use(&self) -> Vec<ToolServer> {
+        let intents = self.personas.iter().flat_map(|persona| &persona.intents);
+        let of_intents: BTreeSet<&str> = intents.filter_map(|intent| intent.call.as_ref()?.server()).collect();
+        let is_in_use = |server: &&ToolServer| !self.routes.is_empty() || of_intents.contains(server.name.as_str());
+        self.tool_servers.iter().filter(is_in_use).cloned().collect()
     }
 }
 
@@ -134,6 +136,27 @@ pub struct Intent {
     /// Lines that bridge the wait for a reply to it and claim nothing. May hold [`slots::PLAYER`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub meanwhile: Vec<String>,
+    /// What is called before a line is said, so that lines may hold [`slots::ANSWER`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<IntentCall>,
+}
+
+/// A call of a tool that an author wrote down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntentCall {
+    /// `server.tool`.
+    pub tool: String,
+    /// What it is handed: texts, numbers and switches by name.
+    #[serde(default)]
+    pub arguments: serde_json::Map<String, serde_json::Value>,
+}
+
+impl IntentCall {
+    /// The server that the tool is of.
+    #[must_use]
+    pub fn server(&self) -> Option<&str> {
+        Some(self.tool.split_once('.')?.0)
+    }
 }
 
 /// A piece of knowledge and the lines that tell it.
@@ -369,4 +392,27 @@ pub mod slots {
     pub const PLAYER: &str = "{player}";
     /// What the player said earlier in the conversation. Only in `recall`.
     pub const EARLIER: &str = "{earlier}";
+    /// What the intent's tool answered. `{answer.places.0.name}` is a part of it: keys and places of JSON, from 0.
+    pub const ANSWER: &str = "{answer}";
+
+    /// The part of a tool's answer that a slot stands for; none where it stands for something else.
+    #[must_use]
+    pub fn answer_path(slot: &str) -> Option<Vec<&str>> {
+        let inner = slot.strip_prefix('{')?.strip_suffix('}')?;
+        let is_step = |step: &&str| !step.is_empty() && step.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        match inner.split_once('.') {
+            None => (inner == "answer").then(Vec::new),
+            Some(("answer", path)) => {
+                let steps: Vec<_> = path.split('.').collect();
+                steps.iter().all(is_step).then_some(steps)
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// What stands in braces in a line, braces and all.
+    pub fn in_line(line: &str) -> impl Iterator<Item = &str> {
+        line.match_indices('{')
+            .filter_map(|(open, _)| Some(&line[open..=open + line[open..].find('}')?]))
+    }
 }

@@ -29,6 +29,7 @@ static INTENTS: LazyLock<Vec<Intent>> = LazyLock::new(|| {
             when: texts(&entry.value, "when"),
             say: texts(&entry.value, "say"),
             meanwhile: texts(&entry.value, "meanwhile"),
+            call: None,
         })
         .collect()
 });
@@ -51,6 +52,7 @@ pub(crate) fn spoken_by(intent: &Intent, name: &str) -> Intent {
         when: intent.when.clone(),
         say: spoken(&intent.say),
         meanwhile: spoken(&intent.meanwhile),
+        call: None,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
 pub(crate) enum Value {
     Text(String),
     Switch(bool),
+    Json(serde_json::Value),
     /// Times in milliseconds, memory in bytes, CPU in thousandths of a core, shares in percent.
     Number(u64),
     Replicas(Replicas),

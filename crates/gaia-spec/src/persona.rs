@@ -1,8 +1,11 @@
 //! From a persona's file to the persona: front matter between `---` lines, then the prompt.
 
+mod call;
+
 use gaia_names::PersonaId;
 use gaia_protocol::bundle::{Example, Fact, Intent, Limits, Persona, reserved, slots};
 
+use self::call::Callable;
 use crate::{
     built_in,
     fault::{Findings, Place, shown},
@@ -33,6 +36,10 @@ pub(crate) fn check(
     let name = fields.text("name").unwrap_or_else(|| in_words(id.as_str()));
     check_line_count(&fields, findings);
     let limits = fields.map("limits");
+    let callable = Callable {
+        servers,
+        allowed: fields.items("tools"),
+    };
     let persona = Persona {
         id: id.clone(),
         role: fields
@@ -40,7 +47,7 @@ pub(crate) fn check(
             .unwrap_or_else(|| in_words(id.as_str()).to_lowercase()),
         voice: fields.text("voice").unwrap_or_default(),
         prompt,
-        intents: intents(&name, fields.map("barks"), findings),
+        intents: intents(&name, fields.map("barks"), callable, findings),
         facts: facts(fields.map("facts"), findings),
         examples: fields.items("examples").iter().filter_map(example).collect(),
         tools: tools(fields.items("tools"), servers, findings),
@@ -141,8 +148,9 @@ fn check_line_count(fields: &Fields, findings: &mut Findings) {
 }
 
 /// The author's intents in their order, then the built-in ones that are left.
-fn intents(persona: &str, barks: &Fields, findings: &mut Findings) -> Vec<Intent> {
-    let mut intents: Vec<_> = barks.0.iter().map(|field| intent(field, findings)).collect();
+fn intents(persona: &str, barks: &Fields, callable: Callable<'_>, findings: &mut Findings) -> Vec<Intent> {
+    let intent = |field| intent(field, callable, findings);
+    let mut intents: Vec<_> = barks.0.iter().map(intent).collect();
     for built_in in built_in::intents() {
         if !barks.0.iter().any(|field| field.name == built_in.name) {
             intents.push(built_in::spoken_by(built_in, persona));
@@ -151,7 +159,7 @@ fn intents(persona: &str, barks: &Fields, findings: &mut Findings) -> Vec<Intent
     intents
 }
 
-fn intent(field: &Field, findings: &mut Findings) -> Intent {
+fn intent(field: &Field, callable: Callable<'_>, findings: &mut Findings) -> Intent {
     let name = field.name.clone();
     let say = match &field.item.value {
         Value::List(items) => items,
@@ -195,11 +203,14 @@ fn intent(field: &Field, findings: &mut Findings) -> Intent {
             .error(item.place, message)
             .helping("write it without {earlier}");
     }
+    let why = "nothing is known yet while it is said";
+    call::refuse_answers(meanwhile, why, "write it without {answer}", findings);
     Intent {
         name,
         when,
         say: texts(say),
         meanwhile: texts(meanwhile),
+        call: call::call(field, say, callable, findings),
     }
 }
 
@@ -212,6 +223,8 @@ fn facts(facts: &Fields, findings: &mut Findings) -> Vec<Fact> {
     for field in &facts.0 {
         let (name, fields) = (field.name.clone(), field.item.fields());
         check_lines(field, fields.items("say"), findings);
+        let help = "write it below `barks`, as an intent with a `tool`";
+        call::refuse_answers(fields.items("say"), "a fact asks no tool", help, findings);
         all.push(Fact {
             name,
             when: fields.texts("when"),

@@ -48,6 +48,7 @@ pub(crate) fn read(kind: &Kind, text: &str, is_plain: bool) -> Result<Value, Ref
         Kind::Word => named(text, is_word(text)),
         Kind::PersonaName => named(text, text.parse::<PersonaId>().is_ok()),
         Kind::Tool => named(text, is_tool(text)),
+        Kind::OneTool => named(text, is_tool(text) && text.contains('.')),
         Kind::ToolName => named(text, is_tool_name(text)),
         Kind::Variable => named(text, is_variable(text)),
         Kind::Path => path(text).map(Value::Text),
@@ -56,6 +57,7 @@ pub(crate) fn read(kind: &Kind, text: &str, is_plain: bool) -> Result<Value, Ref
         Kind::Hostname => named(text, is_hostname(text)),
         Kind::ObjectName => named(text, is_object_name(text)),
         Kind::Switch => switch(text, is_plain),
+        Kind::Argument => argument(text, is_plain).map(Value::Json),
         Kind::Number { least, most } => number(whole(text), *least, *most),
         Kind::Duration { least_ms, most_ms } => duration(text, *least_ms, *most_ms).map(Value::Number),
         Kind::Percent if whole(text).is_some() => Err(Refusal::because("has no unit", format!("write {text}%"))),
@@ -75,6 +77,15 @@ pub(crate) fn read(kind: &Kind, text: &str, is_plain: bool) -> Result<Value, Ref
             false => Err(Refusal::Choice(words)),
         },
         Kind::List { .. } | Kind::Map(_) | Kind::Named { .. } | Kind::Either(..) => Err(Refusal::Kind),
+    }
+}
+
+/// A number, `true` or `false` where it is written without quotes, else a text.
+fn argument(text: &str, is_plain: bool) -> Result<serde_json::Value, Refusal> {
+    let plain = serde_json::from_str(text).ok().filter(|_| is_plain);
+    match plain {
+        Some(plain @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => Ok(plain),
+        _ => one_line(text, LONGEST_LINE).map(serde_json::Value::String),
     }
 }
 
@@ -139,11 +150,12 @@ fn line(text: &str) -> Result<String, Refusal> {
         rest = &rest[at..];
         let end = rest.find('}').map_or(rest.len(), |end| end + 1);
         let slot = &rest[..end];
-        let known = [slots::PLAYER, slots::EARLIER];
-        if !known.contains(&slot) {
+        let known = [slots::PLAYER, slots::EARLIER, slots::ANSWER];
+        if !known.contains(&slot) && slots::answer_path(slot).is_none() {
             let nearest = nearest(slot, known).map_or(String::new(), |slot| format!("did you mean `{slot}`? "));
             let help = format!(
-                "{nearest}{{player}} and, in `recall`, {{earlier}} are known; other braces cannot stand in a line"
+                "{nearest}{{player}}, {{earlier}} in `recall`, and {{answer}} beside `tool` are known; other braces cannot \
+                 stand in a line"
             );
             return Err(Refusal::because(
                 format!("holds an unknown slot: `{}`", shown(slot)),

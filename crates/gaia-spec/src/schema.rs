@@ -29,6 +29,9 @@ fn schema_of(keys: &'static [Key], title: &str) -> Value {
     schema
 }
 
+/// `$5`, `5 USD` or `0.50`.
+const MONEY: &str = r"^(\$ *[0-9]+(\.[0-9]{1,6})?|[0-9]+(\.[0-9]{1,6})?( *USD)?)$";
+
 fn map(keys: &'static [Key]) -> Value {
     let properties: Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), property(key))).collect();
     let required: Vec<_> = keys.iter().filter(|key| key.is_required).map(|key| key.name).collect();
@@ -76,6 +79,7 @@ fn of(kind: &'static Kind) -> Value {
         Kind::Word => text("^[a-z][a-z0-9_]{0,39}$"),
         Kind::PersonaName => text("^[a-z][a-z0-9_-]{0,38}[a-z0-9]$"),
         Kind::Tool => text(r"^[a-z][a-z0-9_]{0,39}(\.[A-Za-z0-9_.-]{1,64})?$"),
+        Kind::OneTool => text(r"^[a-z][a-z0-9_]{0,39}\.[A-Za-z0-9_.-]{1,64}$"),
         Kind::ToolName => text(r"^[A-Za-z0-9_.-]{1,64}$"),
         Kind::Variable => text("^[A-Za-z_][A-Za-z0-9_]{0,99}$"),
         Kind::Path => text("^/.*$"),
@@ -84,16 +88,13 @@ fn of(kind: &'static Kind) -> Value {
         Kind::Hostname => text(r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$"),
         Kind::ObjectName => text(r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"),
         Kind::Switch => json!({ "type": "boolean" }),
+        Kind::Argument => json!({ "type": ["string", "number", "boolean"], "maxLength": LONGEST_LINE }),
         Kind::Number { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Kind::Duration { .. } => text(r"^[0-9]+(\.[0-9]+)? *(ms|s|m)$"),
         Kind::Percent => text("^(100|[1-9][0-9]?) *%$"),
         Kind::Memory => json!({ "type": ["string", "integer"], "pattern": r"^[0-9]+(\.[0-9]+)?([kMGT]|[KMGT]i)?$" }),
         Kind::Cpu => json!({ "type": ["string", "number"], "pattern": r"^([0-9]+m|[0-9]+(\.[0-9]+)?)$" }),
-        Kind::Money => json!({
-            "type": ["string", "number"],
-            "minimum": 0,
-            "pattern": r"^(\$ *[0-9]+(\.[0-9]{1,6})?|[0-9]+(\.[0-9]{1,6})?( *USD)?)$",
-        }),
+        Kind::Money => json!({ "type": ["string", "number"], "minimum": 0, "pattern": MONEY }),
         Kind::Amount => json!({ "type": ["string", "number"], "minimum": 0, "pattern": r"^[0-9]+(\.[0-9]{1,6})?$" }),
         Kind::Currency => text("^[A-Z]{3}$"),
         Kind::Label => text(r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"),

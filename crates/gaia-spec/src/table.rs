@@ -58,6 +58,8 @@ pub(crate) enum Kind {
     PersonaName,
     /// `server` or `server.tool`.
     Tool,
+    /// `server.tool`.
+    OneTool,
     /// A tool's name, as its server has it.
     ToolName,
     /// The name of a variable of a program's environment.
@@ -74,6 +76,8 @@ pub(crate) enum Kind {
     ObjectName,
     /// `true` or `false`.
     Switch,
+    /// What a tool is handed under one name: a text, a number or a switch.
+    Argument,
     Number {
         least: u64,
         most: u64,
@@ -233,6 +237,7 @@ impl Kind {
                 "a persona's name of 2 to 40 small letters, digits, `_` and `-`, a letter first".to_owned()
             }
             Self::Tool => "a tool server's name or `server.tool`".to_owned(),
+            Self::OneTool => "one tool of a server, written `server.tool`".to_owned(),
             Self::ToolName => "a tool's name of at most 64 letters, digits, `_`, `-` and `.`".to_owned(),
             Self::Variable => "the name of a variable: letters, digits and `_`, no digit first".to_owned(),
             Self::Path => "an absolute path such as /srv/data".to_owned(),
@@ -241,6 +246,7 @@ impl Kind {
             Self::Hostname => "a name in the DNS such as play.example.org, in small letters".to_owned(),
             Self::ObjectName => "the name of an object of Kubernetes: small letters, digits, `-` and `.`".to_owned(),
             Self::Switch => "true or false".to_owned(),
+            Self::Argument => format!("a text of at most {LONGEST_LINE} characters, a number, true or false"),
             Self::Number { least, most } => format!("a whole number from {least} to {most}"),
             Self::Duration { least_ms, most_ms } => {
                 format!(

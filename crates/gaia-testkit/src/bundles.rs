@@ -126,6 +126,7 @@ fn intent(name: &str, when: &[&str], say: &[&str]) -> Intent {
         when: owned(when),
         say: owned(say),
         meanwhile: Vec::new(),
+        call: None,
     }
 }
 

@@ -67,6 +67,8 @@ pub struct ToolAnswer {
     pub tool: String,
     /// The text, bounded, with its origin, as data.
     pub text: String,
+    /// The same without its frame, where all of it was told and nothing went wrong.
+    pub plain: Option<String>,
     /// Whether it says that something went wrong.
     pub is_error: bool,
     /// Whether it holds words that somebody unknown wrote: the turn is tainted from here on.
@@ -77,6 +79,29 @@ pub struct ToolAnswer {
     pub took: Duration,
     /// Why it was not made or did not succeed, where that was not the tool's own word.
     pub fault: Option<CallFault>,
+}
+
+impl ToolAnswer {
+    /// The part of the answer at a path of keys and places, as words for one line of at most so many bytes. None where
+    /// there is no text and no number.
+    #[must_use]
+    pub fn part(&self, path: &[&str], most_bytes: usize) -> Option<String> {
+        fn step<'v>(value: &'v Value, step: &&str) -> Option<&'v Value> {
+            match value {
+                Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+                value => value.get(step),
+            }
+        }
+        let plain = self.plain.as_ref()?;
+        // What is no JSON is a text.
+        let content = serde_json::from_str(plain).unwrap_or_else(|_| Value::String(plain.clone()));
+        let words = match path.iter().try_fold(&content, step)? {
+            Value::String(text) => clean::line(text, most_bytes),
+            Value::Number(number) => number.to_string().trim_end_matches(".0").to_owned(),
+            _ => return None,
+        };
+        Some(words).filter(|words| !words.is_empty())
+    }
 }
 
 /// What the player would have to say yes to.

@@ -319,6 +319,7 @@ impl ToolHost {
         };
         let result = call::make(server, &tool.name, arguments, call.deadline, ears).await?;
         let words = result::words(&result, use_of.output.as_ref(), MOST_ANSWER);
+        let plain = words.plain();
         let is_untrusted = kinds::is_untrusted(&server.config);
         let name = format!("{}.{}", server.config.name, tool.name);
         if let Some(lie) = words.lie {
@@ -338,6 +339,7 @@ impl ToolHost {
                 words.was_truncated,
             ),
             tool: name,
+            plain,
             is_error: words.is_error,
             is_untrusted,
             was_truncated: words.was_truncated,
@@ -397,6 +399,7 @@ fn failed(tool: String, fault: CallFault, began: Instant) -> ToolAnswer {
     ToolAnswer {
         tool,
         text,
+        plain: None,
         is_error: true,
         is_untrusted,
         was_truncated: false,

@@ -13,6 +13,13 @@ pub(crate) struct Words {
     pub(crate) lie: Option<String>,
 }
 
+impl Words {
+    /// The text, where it is whole and says what was asked for.
+    pub(crate) fn plain(&self) -> Option<String> {
+        (!self.is_error && !self.was_truncated).then(|| self.text.clone())
+    }
+}
+
 /// Structured content is taken in place of the text that doubles it. Pictures and sounds are only named.
 pub(crate) fn words(result: &CallToolResult, output: Option<&Schema>, most_bytes: usize) -> Words {
     let is_error = result.is_error == Some(true);

@@ -1,9 +1,13 @@
 //! Which line of a topic is said: one that can be, and not the one just said.
 
 use gaia_protocol::bundle::slots;
+use gaia_tools::ToolAnswer;
 
 use super::lines::{Kind, Lines, Topic};
 use crate::replies::Question;
+
+/// How long what a tool answered may be in a line, in bytes.
+const LONGEST_PART: usize = 200;
 
 /// What a line is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,16 +20,26 @@ pub(super) enum Purpose {
     Closing,
 }
 
+/// What is known for the slots of lines.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Known<'k> {
+    /// The player's name.
+    pub(super) name: Option<&'k str>,
+    /// What the player said before.
+    pub(super) earlier: Option<&'k str>,
+    /// What the tool of the best topic answered.
+    pub(super) answer: Option<&'k ToolAnswer>,
+}
+
 /// The line's id and the line, filled in.
 pub(super) fn choose(
     lines: &Lines,
     ranked: &[usize],
     question: &Question,
-    earlier: Option<&str>,
+    known: Known<'_>,
     purpose: Purpose,
 ) -> (String, String) {
     let said = Said::of(question);
-    let name = question.player_name.as_deref();
     let seed = question.turn.0.as_u128();
     let found = ranked.iter().map(|topic| &lines.topics[*topic]);
     let topics: Vec<_> = match purpose {
@@ -34,27 +48,33 @@ pub(super) fn choose(
             of_topics.chain(of_kind(lines, Kind::Meanwhile)).collect()
         }
         Purpose::Answer => {
-            let answers = found.flat_map(|topic| instead(lines, topic, earlier));
+            let answers = found.flat_map(|topic| instead(lines, topic, known.earlier));
             answers.chain(of_kind(lines, Kind::Fallback)).collect()
         }
         Purpose::Closing => {
-            let answers = found.flat_map(|topic| instead(lines, topic, earlier));
+            let answers = found.flat_map(|topic| instead(lines, topic, known.earlier));
             let answers = answers.filter(|topic| topic.kind != Kind::Fallback);
             answers.chain(of_kind(lines, Kind::Closing)).collect()
         }
     };
-    for topic in &topics {
-        if let Some(chosen) = pick(topic, &said, name, earlier, seed) {
+    for (place, topic) in topics.iter().enumerate() {
+        // The answer is that of the best topic's tool, and says nothing of what else the message may mean.
+        let answer = known.answer.filter(|_| place == 0);
+        if let Some(chosen) = pick(topic, &said, Known { answer, ..known }, seed) {
             return chosen;
         }
     }
     // Every line that fits was the last one said. Any other that answers nothing in particular is better than an echo,
     // and an echo better than nothing.
-    let plain = of_kind(lines, Kind::Fallback).find_map(|topic| pick(topic, &said, name, None, seed));
+    let name_alone = Known {
+        name: known.name,
+        ..Known::default()
+    };
+    let plain = of_kind(lines, Kind::Fallback).find_map(|topic| pick(topic, &said, name_alone, seed));
     let any = || lines.topics.iter().filter(|topic| topic.kind.may_answer());
     plain
-        .or_else(|| any().find_map(|topic| pick(topic, &said, name, None, seed)))
-        .or_else(|| any().find_map(|topic| pick(topic, &Said::default(), name, None, seed)))
+        .or_else(|| any().find_map(|topic| pick(topic, &said, name_alone, seed)))
+        .or_else(|| any().find_map(|topic| pick(topic, &Said::default(), name_alone, seed)))
         .unwrap_or_else(|| ("none.0".to_owned(), "…".to_owned()))
 }
 
@@ -87,20 +107,22 @@ impl<'a> Said<'a> {
     }
 }
 
-fn pick(
-    topic: &Topic,
-    said: &Said<'_>,
-    name: Option<&str>,
-    earlier: Option<&str>,
-    seed: u128,
-) -> Option<(String, String)> {
-    let can_be_said = |line: &str| {
-        (name.is_some() || !line.contains(slots::PLAYER)) && (earlier.is_some() || !line.contains(slots::EARLIER))
-    };
+fn pick(topic: &Topic, said: &Said<'_>, known: Known<'_>, seed: u128) -> Option<(String, String)> {
     let id = |index: usize| format!("{}.{index}", topic.name);
-    let possible: Vec<_> = (0..topic.say.len())
-        .filter(|index| can_be_said(&topic.say[*index]) && !said.last.contains(&id(*index)))
-        .collect();
+    let fillable = (0..topic.say.len()).filter(|index| known.fills(&topic.say[*index]));
+    let (telling, plain): (Vec<_>, Vec<_>) = fillable.partition(|index| tells_answer(&topic.say[*index]));
+    let fresh = |lines: &[usize]| {
+        let lines = lines.iter().copied();
+        lines
+            .filter(|index| !said.last.contains(&id(*index)))
+            .collect::<Vec<_>>()
+    };
+    // Once the tool has answered, only what tells the answer is true, and it is worth saying again.
+    let possible = match fresh(&telling) {
+        none if none.is_empty() && telling.is_empty() => fresh(&plain),
+        none if none.is_empty() => telling,
+        fresh => fresh,
+    };
     // Those not said for longest: never, if there are any.
     let age = |index: &usize| {
         said.lately
@@ -112,32 +134,53 @@ fn pick(
     let oldest = possible.iter().map(age).max()?;
     let best: Vec<_> = possible.into_iter().filter(|index| age(index) == oldest).collect();
     let index = best[usize::try_from(seed % best.len() as u128).unwrap_or(0)];
-    Some((id(index), filled(&topic.say[index], name, earlier)))
+    Some((id(index), known.filled(&topic.say[index])))
 }
 
-/// In one pass, so that what a player said is never taken for a slot.
-fn filled(line: &str, name: Option<&str>, earlier: Option<&str>) -> String {
-    let mut filled = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(open) = rest.find('{') {
-        filled.push_str(&rest[..open]);
-        rest = &rest[open..];
-        let slot = [(slots::PLAYER, name), (slots::EARLIER, earlier)]
-            .into_iter()
-            .find(|(slot, _)| rest.starts_with(slot));
+impl Known<'_> {
+    /// What a slot stands for. The outer one is none where it is no slot, the inner where that is not known.
+    fn value(&self, slot: &str) -> Option<Option<String>> {
         match slot {
-            Some((slot, value)) => {
-                filled.push_str(value.unwrap_or_default());
-                rest = &rest[slot.len()..];
-            }
-            None => {
-                filled.push('{');
-                rest = &rest[1..];
+            slots::PLAYER => Some(self.name.map(str::to_owned)),
+            slots::EARLIER => Some(self.earlier.map(str::to_owned)),
+            _ => {
+                let path = slots::answer_path(slot)?;
+                Some(self.answer.and_then(|answer| answer.part(&path, LONGEST_PART)))
             }
         }
     }
-    filled.push_str(rest);
-    filled
+
+    /// Whether all slots of a line can be filled.
+    fn fills(&self, line: &str) -> bool {
+        slots::in_line(line).all(|slot| self.value(slot) != Some(None))
+    }
+
+    /// In one pass, so that what others said is never taken for a slot.
+    fn filled(&self, line: &str) -> String {
+        let mut filled = String::with_capacity(line.len());
+        let mut rest = line;
+        while let Some(open) = rest.find('{') {
+            filled.push_str(&rest[..open]);
+            rest = &rest[open..];
+            let slot = slots::in_line(rest).next().unwrap_or_default();
+            match self.value(slot) {
+                Some(value) => {
+                    filled.push_str(&value.unwrap_or_default());
+                    rest = &rest[slot.len()..];
+                }
+                None => {
+                    filled.push('{');
+                    rest = &rest[1..];
+                }
+            }
+        }
+        filled.push_str(rest);
+        filled
+    }
+}
+
+fn tells_answer(line: &str) -> bool {
+    slots::in_line(line).any(|slot| slots::answer_path(slot).is_some())
 }
 
 #[cfg(test)]
@@ -152,25 +195,29 @@ mod tests {
 
     #[test]
     fn a_line_is_filled_in_one_pass() {
-        assert_eq!(
-            filled("{player}: \"{earlier}\" {x}", Some("Ada"), Some("{player}")),
-            "Ada: \"{player}\" {x}"
-        );
-        assert_eq!(filled("a { b", None, None), "a { b");
+        let known = Known {
+            name: Some("Ada"),
+            earlier: Some("{player}"),
+            answer: None,
+        };
+        assert_eq!(known.filled("{player}: \"{earlier}\" {x}"), "Ada: \"{player}\" {x}");
+        assert_eq!(known.filled("a { b {player}"), "a { b Ada");
     }
 
     #[test]
     fn a_line_with_a_name_waits_for_the_name() {
         let lines = Lines::of(&persona("keeper"));
         let given = topic(&lines, "name_given");
-        assert!(pick(given, &Said::default(), None, None, 1).is_none());
-        assert!(
-            pick(given, &Said::default(), Some("Ada"), None, 1)
-                .unwrap()
-                .1
-                .contains("Ada")
-        );
-        assert!(pick(topic(&lines, "recall"), &Said::default(), None, None, 1).is_none());
+        let pick = |topic, name| {
+            let known = Known {
+                name,
+                ..Known::default()
+            };
+            pick(topic, &Said::default(), known, 1)
+        };
+        assert!(pick(given, None).is_none());
+        assert!(pick(given, Some("Ada")).unwrap().1.contains("Ada"));
+        assert!(pick(topic(&lines, "recall"), None).is_none());
     }
 
     #[test]
@@ -184,7 +231,7 @@ mod tests {
                 last: &last,
                 lately: history.iter().collect(),
             };
-            let (id, _) = pick(fallback, &said, None, None, seed * 7).unwrap();
+            let (id, _) = pick(fallback, &said, Known::default(), seed * 7).unwrap();
             assert!(
                 !history
                     .iter()

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use gaia_protocol::bundle::{Persona, reserved};
+use gaia_protocol::bundle::{IntentCall, Persona, reserved};
 use gaia_service::Tasks;
 use tokio::sync::watch;
 
@@ -23,6 +23,8 @@ pub(super) struct Topic {
     pub(super) say: Vec<String>,
     /// The place of the topic whose lines bridge the wait for an answer to this one.
     pub(super) meanwhile: Option<usize>,
+    /// What is called before a line of it is said.
+    pub(super) call: Option<IntentCall>,
 }
 
 /// What is special about a topic.
@@ -73,20 +75,22 @@ impl Lines {
         let none = Vec::new();
         let intents = persona.intents.iter().map(|intent| {
             let kind = kind_of(&intent.name);
-            (intent.name.clone(), kind, &intent.when, &intent.say, &intent.meanwhile)
+            let lines = (&intent.when, &intent.say, &intent.meanwhile);
+            (intent.name.clone(), kind, lines, intent.call.clone())
         });
         let facts = persona.facts.iter().map(|fact| {
             let name = format!("fact.{}", fact.name);
-            (name, Kind::Fact, &fact.when, &fact.say, &none)
+            (name, Kind::Fact, (&fact.when, &fact.say, &none), None)
         });
         let (mut topics, mut whens, mut texts) = (Vec::<Topic>::new(), Vec::new(), Vec::new());
-        for (name, kind, when, say, meanwhile) in intents.chain(facts) {
+        for (name, kind, (when, say, meanwhile), call) in intents.chain(facts) {
             let bridge = (!meanwhile.is_empty()).then(|| {
                 topics.push(Topic {
                     name: format!("{name}.meanwhile"),
                     kind: Kind::Meanwhile,
                     say: meanwhile.clone(),
                     meanwhile: None,
+                    call: None,
                 });
                 topics.len() - 1
             });
@@ -103,6 +107,7 @@ impl Lines {
                 kind,
                 say: say.clone(),
                 meanwhile: bridge,
+                call,
             });
         }
         Self {

@@ -7,7 +7,7 @@ use std::{
 
 use futures::future::join_all;
 use gaia_protocol::{
-    bundle::Persona,
+    bundle::{IntentCall, Persona},
     chat::{ToolNews, ToolState, Verdict, Wants},
 };
 use gaia_tools::{Consent, OfferedTool, Progress, ToolAnswer, ToolCall, ToolHost, ToolOutcome};
@@ -97,7 +97,7 @@ impl Round {
 }
 
 /// A reply's use of tools.
-pub(super) struct ToolUse {
+pub(crate) struct ToolUse {
     pub(super) offered: Vec<OfferedTool>,
     /// The servers that the persona should have and has not.
     pub(super) missing: Vec<String>,
@@ -142,39 +142,79 @@ impl ToolUse {
         wanted: Vec<WantedCall>,
         until: Instant,
     ) {
+        let made = self.make(host, question, &wanted, until, self.is_tainted).await;
+        let mut calls = Vec::new();
+        for (mut call, made) in wanted.into_iter().zip(made) {
+            call.clean();
+            let mut told = match made {
+                Ok(answer) => {
+                    self.is_tainted |= answer.is_untrusted;
+                    Told {
+                        text: answer.text,
+                        is_error: answer.is_error,
+                    }
+                }
+                Err(why) => Told::error(why),
+            };
+            told.shorten(&mut self.room);
+            calls.push((call, told));
+        }
+        self.rounds.push(Round { said, calls });
+    }
+
+    /// Makes the call of an intent. What came of it, if it could be made.
+    pub(crate) async fn ask(
+        &self,
+        host: &ToolHost,
+        question: &Question,
+        call: &IntentCall,
+        until: Instant,
+    ) -> Option<ToolAnswer> {
+        let Some(tool) = self.offered.iter().find(|tool| tool.name == call.tool) else {
+            tracing::warn!(game.name = %question.bundle().game, tool.name = call.tool,
+                "an intent wants `{}`, which cannot be called now", call.tool);
+            return None;
+        };
+        let wanted = WantedCall {
+            name: tool.wire_name.clone(),
+            arguments: Value::Object(call.arguments.clone()).to_string(),
+        };
+        // A likeness is what brought it about, so the player is asked wherever it does more than read.
+        let made = self.make(host, question, &[wanted], until, true).await;
+        made.into_iter().next()?.ok()
+    }
+
+    /// Makes calls side by side. Where one was not made, there is the reason.
+    async fn make(
+        &self,
+        host: &ToolHost,
+        question: &Question,
+        wanted: &[WantedCall],
+        until: Instant,
+        is_tainted: bool,
+    ) -> Vec<Result<ToolAnswer, &'static str>> {
         // A turn may yet turn out to be another process's, and what a tool does cannot be undone.
         question.running.is_accepted().await;
-        let deadline = until.min(Instant::now() + LONGEST);
         let (progress, mut told) = mpsc::channel(WAITING_PROGRESS);
         let round = Making {
             host,
             question,
             offered: &self.offered,
-            is_tainted: self.is_tainted,
-            deadline,
+            is_tainted,
+            deadline: until.min(Instant::now() + LONGEST),
             progress,
             pieces: &self.pieces,
         };
-        let mut making = Box::pin(join_all(
-            wanted.iter().enumerate().map(|(place, call)| round.make(place, call)),
-        ));
-        let made = loop {
+        let calls = wanted.iter().enumerate().map(|(place, call)| round.make(place, call));
+        let mut making = std::pin::pin!(join_all(calls));
+        loop {
             tokio::select! {
                 biased;
-                made = &mut making => break made,
+                made = &mut making => return made,
                 // What does not fit is left out.
                 Some(progress) = told.recv() => drop(self.pieces.try_send(Piece::Tool(news_of(progress)))),
             }
-        };
-        drop(making);
-        self.is_tainted |= made.iter().any(|(_, is_untrusted)| *is_untrusted);
-        let mut calls = Vec::new();
-        for (mut call, (mut told, _)) in wanted.into_iter().zip(made) {
-            call.clean();
-            told.shorten(&mut self.room);
-            calls.push((call, told));
         }
-        self.rounds.push(Round { said, calls });
     }
 }
 
@@ -190,17 +230,14 @@ struct Making<'a> {
 }
 
 impl Making<'_> {
-    /// What the model is told, and whether those are words of somebody unknown.
-    async fn make(&self, place: usize, call: &WantedCall) -> (Told, bool) {
+    /// What came of a call, or why it was not made.
+    async fn make(&self, place: usize, call: &WantedCall) -> Result<ToolAnswer, &'static str> {
         if place >= MOST_CALLS {
-            return (
-                Told::error("This call was not made: there were too many at once."),
-                false,
-            );
+            return Err("This call was not made: there were too many at once.");
         }
-        let Some(arguments) = call.read() else {
-            return (Told::error("This call was not made: its arguments are no JSON."), false);
-        };
+        let arguments = call
+            .read()
+            .ok_or("This call was not made: its arguments are no JSON.")?;
         let known = self.offered.iter().find(|tool| tool.wire_name == call.name);
         if let Some(tool) = known {
             self.tell(&tool.name, ToolState::Working).await;
@@ -212,21 +249,16 @@ impl Making<'_> {
                     if let Some(tool) = known {
                         self.tell(&tool.name, ToolState::Failed).await;
                     }
-                    let refused = "The player did not agree to this call, so it was not made. Do not ask for it again.";
-                    return (Told::error(refused), false);
+                    return Err("The player did not agree to this call, so it was not made. Do not ask for it again.");
                 }
             },
             done => done,
         };
         let ToolOutcome::Done(answer) = outcome else {
-            return (Told::error("This call was not made."), false);
+            return Err("This call was not made.");
         };
         self.done(&answer).await;
-        let told = Told {
-            text: answer.text,
-            is_error: answer.is_error,
-        };
-        (told, answer.is_untrusted)
+        Ok(answer)
     }
 
     async fn call(&self, call: &WantedCall, arguments: Value, has_consent: bool) -> ToolOutcome {

@@ -7,6 +7,7 @@
 mod authored;
 mod budget;
 mod bundles;
+mod calls;
 mod chat;
 mod context;
 mod conversations;

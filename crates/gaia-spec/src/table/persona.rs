@@ -106,6 +106,29 @@ const SAYING: &[Key] = &[
     )
     .said("those of the intent `meanwhile`")
     .example("[\"Somewhere to sleep. Let me think.\"]"),
+    Key::new(
+        "tool",
+        Kind::OneTool,
+        "A tool of the character's `tools` that is called before a line of this intent is said, where no model speaks. In \
+         `say`, {answer} stands for what it answers and {answer.condition} for a part of that. A line that holds it is \
+         said only if the answer has come.",
+    )
+    .said("none")
+    .example("weather_api.now")
+    .aside(),
+    Key::new(
+        "with",
+        Kind::Named {
+            name: &Kind::Variable,
+            item: &Kind::Argument,
+            most: 32,
+            example: "place",
+        },
+        "What the tool is handed, by name.",
+    )
+    .said("nothing")
+    .example("{place: Berlin}")
+    .aside(),
 ];
 
 const FACT: &[Key] = &[

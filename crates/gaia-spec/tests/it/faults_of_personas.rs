@@ -42,7 +42,7 @@ limits: {reply_tokens: 5}
     games/lost-bell/personas/mara.md:9:13: error: `facts.pharmacy` needs `when`
       help: for example `when: ["where do I find medicine", "is there a pharmacy"]`
     games/lost-bell/personas/mara.md:9:20: error: `facts.pharmacy.say` holds an unknown slot: `{Mill}`
-      help: {player} and, in `recall`, {earlier} are known; other braces cannot stand in a line
+      help: {player}, {earlier} in `recall`, and {answer} beside `tool` are known; other braces cannot stand in a line
     games/lost-bell/personas/mara.md:10:9: error: `weather_apy` is not among the config's `mcp_servers`
       help: did you mean `weather_api`? add `weather_apy` to `services.chat.mcp_servers` in config.yaml, or leave it out here; allowed: weather_api, bus_times
     games/lost-bell/personas/mara.md:10:22: error: the config does not let `bus_times` have a tool `next_buss`
@@ -62,11 +62,11 @@ barks:
 ";
     assert_snapshot!(errors(front_matter), @r#"
     games/lost-bell/personas/mara.md:3:14: error: `barks.greeting` holds an unknown slot: `{playr}`
-      help: did you mean `{player}`? {player} and, in `recall`, {earlier} are known; other braces cannot stand in a line
+      help: did you mean `{player}`? {player}, {earlier} in `recall`, and {answer} beside `tool` are known; other braces cannot stand in a line
     games/lost-bell/personas/mara.md:3:29: error: `barks.greeting` holds an unknown slot: `{player.`
-      help: did you mean `{player}`? {player} and, in `recall`, {earlier} are known; other braces cannot stand in a line
+      help: did you mean `{player}`? {player}, {earlier} in `recall`, and {answer} beside `tool` are known; other braces cannot stand in a line
     games/lost-bell/personas/mara.md:3:44: error: `barks.greeting` holds an unknown slot: `}`
-      help: {player} and, in `recall`, {earlier} are known; other braces cannot stand in a line
+      help: {player}, {earlier} in `recall`, and {answer} beside `tool` are known; other braces cannot stand in a line
     games/lost-bell/personas/mara.md:3:58: error: {earlier} stands in a line of `greeting`, but only `recall` fills it
       help: move the line to `recall`, or write it without {earlier}
     "#);
@@ -198,4 +198,53 @@ fn personas_are_checked_even_when_the_config_is_broken() {
       help: look at the quotes, brackets, colons and indentation here and in the line above
     games/lost-bell/personas/mara.md:2:7: error: `role` must be a text of at most 120 characters, not a list
     "#);
+}
+
+#[test]
+fn the_call_of_an_intent_is_checked() {
+    let front_matter = "\
+barks:
+  greeting: {say: [\"It is {answer}.\"], meanwhile: [\"{answer}?\"]}
+  ask_sky: {when: [sky], say: [\"{answer}\"], tool: weather_api}
+  ask_sea: {when: [sea], say: [\"{answer.}\"], tool: location_service.near}
+  ask_bus: {when: [bus], say: [\"{answer.0.line}\", Gone.], tool: bus_times.last_buss, with: {stop: [a]}}
+  ask_tram: {when: [tram], say: [Gone.], with: {stop: a}}
+facts:
+  pharmacy: {when: [pharmacy], say: [\"{answer.street}\"]}
+tools: [weather_api]
+";
+    assert_snapshot!(errors(front_matter), @r#"
+    games/lost-bell/personas/mara.md:3:20: error: {answer} stands in a line, but `greeting` asks no tool that could fill it
+      help: name a `tool` beside `say`, or write it without {answer}
+    games/lost-bell/personas/mara.md:3:52: error: {answer} stands in a line, but nothing is known yet while it is said
+      help: write it without {answer}
+    games/lost-bell/personas/mara.md:4:51: error: `barks.ask_sky.tool` must be one tool of a server, written `server.tool`, not `weather_api`
+    games/lost-bell/personas/mara.md:5:32: error: `barks.ask_sea.say` holds an unknown slot: `{answer.}`
+      help: did you mean `{answer}`? {player}, {earlier} in `recall`, and {answer} beside `tool` are known; other braces cannot stand in a line
+    games/lost-bell/personas/mara.md:5:52: error: `location_service` is not among the config's `mcp_servers`
+      help: add `location_service` to `services.chat.mcp_servers` in config.yaml, or leave it out here; allowed: weather_api, bus_times
+    games/lost-bell/personas/mara.md:5:52: error: the character may not use `location_service.near`
+      help: add `location_service.near` to its `tools`
+    games/lost-bell/personas/mara.md:6:65: error: the config does not let `bus_times` have a tool `last_buss`
+      help: did you mean `last_bus`? allowed: next_bus, last_bus
+    games/lost-bell/personas/mara.md:6:65: error: the character may not use `bus_times.last_buss`
+      help: add `bus_times.last_buss` to its `tools`
+    games/lost-bell/personas/mara.md:6:99: error: `barks.ask_bus.with.stop` must be a text of at most 400 characters, a number, true or false, not a list
+    games/lost-bell/personas/mara.md:7:48: error: `ask_tram` has `with`, but no `tool` that could be handed it
+      help: name the tool, or leave it out
+    games/lost-bell/personas/mara.md:9:38: error: {answer} stands in a line, but a fact asks no tool
+      help: write it below `barks`, as an intent with a `tool`
+    "#);
+    let front_matter = "\
+barks:
+  ask_sky: {when: [sky], say: [\"{answer.condition}.\"], tool: weather_api.now, with: {place: Oslo, hours: 3, is_day: true}}
+  ask_sea: {when: [sea], say: [Wet.], tool: weather_api.now}
+tools: [weather_api]
+";
+    assert_snapshot!(warnings(front_matter), @r"
+    games/lost-bell/personas/mara.md:3:3: warning: every line of `ask_sky` holds {answer}, so none can be said when `weather_api.now` does not answer
+      help: add a line without it, that says so in character
+    games/lost-bell/personas/mara.md:4:3: warning: `ask_sea` asks `weather_api.now`, but no line of it says what that answers
+      help: put {answer}, or a part of it such as {answer.condition}, where it belongs
+    ");
 }

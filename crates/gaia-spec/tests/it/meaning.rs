@@ -376,3 +376,14 @@ fn a_game_says_when_it_closes_and_how_players_come_in() {
     assert_eq!(entrance.hostname, "play.example.org");
     assert!(matches!(entrance.through, Through::Ingress { class, tls_secret: None } if class == "traefik"));
 }
+
+#[test]
+fn what_an_intents_tool_is_handed_keeps_its_kinds() {
+    let persona = "---\nbarks:\n  ask_sky:\n    when: [sky]\n    say: [\"{answer.condition}\", Dark.]\n    tool: weather_api.now\n    \
+                   with: {place: \"007\", at: -33.5, hours: 3, is_day: true, note: yes it is}\ntools: [weather_api.now]\n---\nYou are Mara.\n";
+    let bundle = Folder::with_persona(persona).checked().bundle();
+    let call = intent(&bundle.personas[0], "ask_sky").call.clone().unwrap();
+    assert_eq!(call.tool, "weather_api.now");
+    let arguments = serde_json::json!({ "place": "007", "at": -33.5, "hours": 3, "is_day": true, "note": "yes it is" });
+    assert_eq!(serde_json::Value::Object(call.arguments), arguments);
+}

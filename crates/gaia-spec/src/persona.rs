@@ -170,10 +170,12 @@ fn intent(field: &Field, callable: Callable<'_>, findings: &mut Findings) -> Int
     match built_in::find(&name) {
         // Nothing that a player says calls for these.
         Some(built_in) if built_in.when.is_empty() => {
-            if let Some(when) = field.item.fields().get("when") {
-                findings
-                    .error(when.place, format!("`{name}` takes no `when`"))
-                    .helping("keep its lines only");
+            for key in ["when", "tool"] {
+                if let Some(item) = field.item.fields().get(key) {
+                    findings
+                        .error(item.place, format!("`{name}` takes no `{key}`"))
+                        .helping("keep its lines only");
+                }
             }
         }
         Some(built_in) => {

@@ -209,6 +209,7 @@ barks:
   ask_sea: {when: [sea], say: [\"{answer.}\"], tool: location_service.near}
   ask_bus: {when: [bus], say: [\"{answer.0.line}\", Gone.], tool: bus_times.last_buss, with: {stop: [a]}}
   ask_tram: {when: [tram], say: [Gone.], with: {stop: a}}
+  fallback: {say: [\"{answer}\", Hm.], tool: weather_api.now}
 facts:
   pharmacy: {when: [pharmacy], say: [\"{answer.street}\"]}
 tools: [weather_api]
@@ -232,7 +233,9 @@ tools: [weather_api]
     games/lost-bell/personas/mara.md:6:99: error: `barks.ask_bus.with.stop` must be a text of at most 400 characters, a number, true or false, not a list
     games/lost-bell/personas/mara.md:7:48: error: `ask_tram` has `with`, but no `tool` that could be handed it
       help: name the tool, or leave it out
-    games/lost-bell/personas/mara.md:9:38: error: {answer} stands in a line, but a fact asks no tool
+    games/lost-bell/personas/mara.md:8:44: error: `fallback` takes no `tool`
+      help: keep its lines only
+    games/lost-bell/personas/mara.md:10:38: error: {answer} stands in a line, but a fact asks no tool
       help: write it below `barks`, as an intent with a `tool`
     "#);
     let front_matter = "\

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use gaia_deploy::{GameAccess, local::private_stores::Stores, secrets::signing_key_pem};
+use gaia_deploy::{DeployError, GameAccess, local::private_stores::Stores, secrets::signing_key_pem};
 use gaia_names::{GameId, InstanceId, Secret, Service, Store};
 use gaia_protocol::{
     bundle::Bundle,
@@ -43,6 +43,7 @@ pub fn signing_key() -> Secret {
     signing_key_pem().expect("the system gives randomness")
 }
 
+const STARTS: &str = "the stores start: `cargo xtask setup` installs them";
 /// Nobody asks for it on loopback ports that only a test knows, but the services insist.
 const ADMIN_TOKEN: &str = "the-admin-token-of-a-test-cluster";
 
@@ -55,13 +56,13 @@ impl TestGame {
 
     /// A game in stores of its own, which the test may kill. Takes about a second.
     pub async fn start_alone() -> Self {
-        let (stores, folder) = on_store_runtime(new_stores(has_redis_cluster())).await;
+        let (stores, folder) = on_store_runtime(new_stores(has_redis_cluster())).await.expect(STARTS);
         Self::within(stores, folder, fresh_id()).await
     }
 
     /// The same with a Redis in cluster mode.
     pub async fn start_alone_with_redis_cluster() -> Self {
-        let (stores, folder) = on_store_runtime(new_stores(true)).await;
+        let (stores, folder) = on_store_runtime(new_stores(true)).await.expect(STARTS);
         Self::within(stores, folder, fresh_id()).await
     }
 
@@ -72,15 +73,8 @@ impl TestGame {
 
     async fn within(stores: SharedStores, folder: PathBuf, id: GameId) -> Self {
         let (asked, game) = (Arc::clone(&stores), id.clone());
-        let provision = async move {
-            asked
-                .lock()
-                .await
-                .provision_game(&game)
-                .await
-                .expect("a game can be provisioned")
-        };
-        let access = on_store_runtime(provision).await;
+        let provision = async move { asked.lock().await.provision_game(&game).await };
+        let access = on_store_runtime(provision).await.expect("a game can be provisioned");
         Self {
             id,
             access,
@@ -93,21 +87,17 @@ impl TestGame {
     /// Kills a store, as `kill -9` does.
     pub async fn kill(&self, store: Store) {
         let stores = Arc::clone(&self.stores);
-        on_store_runtime(async move { stores.lock().await.kill(store).await.expect("a store can be killed") }).await;
+        on_store_runtime(async move { stores.lock().await.kill(store).await })
+            .await
+            .expect("a store can be killed");
     }
 
     /// Starts a killed store again.
     pub async fn start_again(&self, store: Store) {
         let stores = Arc::clone(&self.stores);
-        on_store_runtime(async move {
-            stores
-                .lock()
-                .await
-                .start_again(store)
-                .await
-                .expect("a store starts again")
-        })
-        .await;
+        on_store_runtime(async move { stores.lock().await.start_again(store).await })
+            .await
+            .expect("a store starts again");
     }
 
     /// A connection as one of the game's services.
@@ -271,15 +261,14 @@ async fn connect(access: &PostgresAccess) -> tokio_postgres::Client {
     client
 }
 
-async fn new_stores(has_redis_cluster: bool) -> (SharedStores, PathBuf) {
+async fn new_stores(has_redis_cluster: bool) -> Result<(SharedStores, PathBuf), DeployError> {
     let folder = scratch_folder();
     let started = if has_redis_cluster {
         Stores::start_with_redis_cluster(&folder).await
     } else {
         Stores::start(&folder).await
     };
-    let stores = started.expect("the stores start: `cargo xtask setup` installs them");
-    (Arc::new(Mutex::new(stores)), folder)
+    started.map(|stores| (Arc::new(Mutex::new(stores)), folder))
 }
 
 /// With `GAIA_TEST_REDIS=cluster` in the environment all tests run on a Redis in cluster mode.
@@ -294,14 +283,18 @@ fn has_redis_cluster() -> bool {
 async fn shared_stores() -> (SharedStores, PathBuf) {
     static SHARED: tokio::sync::OnceCell<(SharedStores, PathBuf)> = tokio::sync::OnceCell::const_new();
     SHARED
-        .get_or_init(|| on_store_runtime(new_stores(has_redis_cluster())))
+        .get_or_try_init(|| on_store_runtime(new_stores(has_redis_cluster())))
         .await
+        .expect(STARTS)
         .clone()
 }
 
 /// Runs what belongs to stores on a runtime that outlives the tests: what it holds must not die with the runtime of the
-/// test that happened to come first.
-async fn on_store_runtime<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+/// test that happened to come first. What fails is told, not thrown: what is thrown on that runtime is printed with the
+/// output of the test that came first, which nobody sees.
+async fn on_store_runtime<T: Send + 'static>(
+    work: impl Future<Output = Result<T, DeployError>> + Send + 'static,
+) -> Result<T, DeployError> {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| {
         tokio::runtime::Builder::new_multi_thread()

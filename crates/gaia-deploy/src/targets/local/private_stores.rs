@@ -38,7 +38,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is asked meanwhile.
 const STEP: Duration = Duration::from_millis(10);
-/// How often another port is tried for NATS.
+/// How often other ports are tried for what listens on one.
 const PORTS_TO_TRY: usize = 5;
 
 /// Postgres, Redis and NATS in a folder of their own, migrated, killed when dropped. The folder stays.
@@ -84,7 +84,7 @@ impl Stores {
             redis_nodes: None,
         };
         if has_cluster {
-            stores.redis_nodes = Some(RedisNodes::start(&stores.place, &mut stores.secrets)?);
+            stores.start_redis_nodes().await?;
         } else {
             redis::write_files(&stores.place, &stores.secrets)?;
             stores.spawn(Store::Redis, &redis::spec(&stores.place)?)?;
@@ -94,9 +94,6 @@ impl Stores {
         stores.spawn(Store::Postgres, &postgres::spec(&stores.place)?)?;
         stores.start_nats().await?;
         stores.wait(Store::Redis).await?;
-        if has_cluster {
-            stores::redis::form(&stores.addresses().redis_owner(&stores.secrets)).await?;
-        }
         stores.wait(Store::Postgres).await?;
         stores::postgres::apply_roles(&stores.addresses().superuser(&stores.secrets), &stores.secrets, false).await?;
         migrations::migrate(&stores.addresses().owner(&stores.secrets)).await?;
@@ -271,6 +268,23 @@ impl Stores {
         Ok(())
     }
 
+    async fn start_redis_nodes(&mut self) -> Result<(), DeployError> {
+        for attempt in 1.. {
+            // Those of the last attempt must be gone: a node locks its folder.
+            self.redis_nodes = None;
+            self.redis_nodes = Some(RedisNodes::start(&self.place, &mut self.secrets)?);
+            match self.wait(Store::Redis).await {
+                // As with NATS, and they have twelve ports.
+                Err(_) if self.has_ended(Store::Redis) && attempt < PORTS_TO_TRY => {}
+                outcome => {
+                    outcome?;
+                    break;
+                }
+            }
+        }
+        stores::redis::form(&self.addresses().redis_owner(&self.secrets)).await
+    }
+
     fn spawn(&mut self, store: Store, spec: &ProcessSpec) -> Result<(), DeployError> {
         let child = spec.spawn(&self.log(store))?;
         self.children.insert(store, child);
@@ -299,20 +313,24 @@ impl Stores {
 
     fn has_ended(&mut self, store: Store) -> bool {
         if let (Store::Redis, Some(nodes)) = (store, &mut self.redis_nodes) {
-            return nodes.has_ended();
+            return nodes.log_of_ended().is_some();
         }
         self.children
             .get_mut(&store)
             .is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
     }
 
-    fn not_ready(&self, store: Store, why: String) -> DeployError {
-        let why = format!("{why}; it said last: {}", files::last_words(&self.log(store)));
+    fn not_ready(&mut self, store: Store, why: String) -> DeployError {
+        let nodes = self.redis_nodes.as_mut().filter(|_| store == Store::Redis);
+        let log = nodes
+            .and_then(RedisNodes::log_of_ended)
+            .unwrap_or_else(|| self.log(store));
+        let why = format!("{why}; it said last: {}", files::last_words(&log));
         DeployError::NotReady {
             what: store.to_string(),
             seconds: PATIENCE.as_secs(),
             why,
-            log: self.log(store),
+            log,
         }
     }
 

@@ -100,10 +100,14 @@ impl RedisNodes {
         (0..self.nodes.len()).try_for_each(|index| self.kill(index))
     }
 
-    /// Whether one of them has ended by itself.
-    pub(super) fn has_ended(&mut self) -> bool {
-        let mut children = self.nodes.iter_mut().filter_map(|node| node.child.as_mut());
-        children.any(|child| !matches!(child.try_wait(), Ok(None)))
+    /// What one wrote that has ended by itself, if one has.
+    pub(super) fn log_of_ended(&mut self) -> Option<PathBuf> {
+        let mut running = self
+            .nodes
+            .iter_mut()
+            .filter_map(|node| Some((node.child.as_mut()?, &node.log)));
+        let ended = running.find_map(|(child, log)| (!matches!(child.try_wait(), Ok(None))).then_some(log));
+        ended.cloned()
     }
 }
 

@@ -328,6 +328,9 @@ pub struct ToolOauth {
     pub client_id: Option<String>,
     /// The name of its secret in the settings.
     pub client_secret: Option<String>,
+    /// The name of its private key in the settings, for those who take no secret.
+    #[serde(default)]
+    pub client_key: Option<String>,
     /// The name of a sign-in in the settings, which somebody made in a browser. It is used in place of the client's own
     /// credentials.
     pub sign_in: Option<String>,

@@ -34,6 +34,8 @@ pub struct AuthorityOptions {
     pub false_resource: Option<&'static str>,
     /// Whoever is asked in the browser says no.
     pub is_denied: bool,
+    /// What a token must have been asked for before the tool is called with it.
+    pub scope_of_calls: Option<&'static str>,
 }
 
 /// A server and what it has seen.
@@ -121,6 +123,13 @@ impl Authority {
 }
 
 impl Known {
+    /// Whether a token was asked for with a scope.
+    fn allows(&self, token: &str, scope: &str) -> bool {
+        let number: Option<usize> = token.strip_prefix("token-").and_then(|number| number.parse().ok());
+        let asked = number.and_then(|number| self.asked.get(number - 1)?.get("scope"));
+        asked.is_some_and(|scopes| scopes.split(' ').any(|known| known == scope))
+    }
+
     /// Whether a token may be given for this; uses up what is good for one use.
     fn grants(&mut self, asked: &BTreeMap<String, String>) -> bool {
         let of = |key: &str| asked.get(key).map(String::as_str).unwrap_or_default();
@@ -229,10 +238,17 @@ async fn tool(State(authority): Shared, headers: HeaderMap, Json(message): Json<
         .get("authorization")
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let mut known = authority.known();
-    if !shown.is_some_and(|token| known.valid.iter().any(|valid| valid == token)) {
+    let Some(token) = shown.filter(|token| known.valid.iter().any(|valid| valid == token)) else {
         let address = &authority.address;
         let challenge = format!("Bearer resource_metadata=\"{address}/.well-known/oauth-protected-resource\"");
         return (StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)]).into_response();
+    };
+    if let Some(scope) = authority.options.scope_of_calls
+        && message["method"] == "tools/call"
+        && !known.allows(token, scope)
+    {
+        let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+        return (StatusCode::FORBIDDEN, [("www-authenticate", challenge)]).into_response();
     }
     let result = match message["method"].as_str().unwrap_or_default() {
         "server/discover" => json!({

@@ -142,6 +142,9 @@ pub enum CallFault {
     /// Its server went away while it worked.
     #[error("the tool went away while it worked")]
     Lost,
+    /// Its server lets nobody do it whose token does not allow all of these.
+    #[error("the game may not do that there")]
+    WantsScopes(Vec<String>),
     /// Its answer was too large.
     #[error("the tool's answer was too large")]
     TooLarge,
@@ -166,6 +169,7 @@ impl CallFault {
             Self::Busy => "busy",
             Self::TimedOut(_) => "timed_out",
             Self::Lost => "lost",
+            Self::WantsScopes(_) => "wants_scopes",
             Self::TooLarge => "too_large",
             Self::ServerRefused(_) => "server_refused",
             Self::Garbled => "garbled",
@@ -262,6 +266,9 @@ impl Rounds<'_> {
             ServiceError::UnexpectedResponse => CallFault::Garbled,
             ServiceError::Cancelled { .. } => CallFault::ServerRefused("it gave the call up".to_owned()),
             other => {
+                if let Some(scopes) = self.server.wanted_scopes(&other) {
+                    return CallFault::WantsScopes(scopes);
+                }
                 // Whether the server is still there is found out at once.
                 self.server.want();
                 let text = crate::server::chain(&other);

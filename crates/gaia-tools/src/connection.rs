@@ -22,7 +22,7 @@ use crate::{
     client::{Client, InHand},
     http,
     launch::{self, Complaints, Launch, LaunchFault, Running},
-    oauth::{self, OauthFault},
+    oauth::{self, Authorized, OauthFault},
     sandbox::{self, Confinement},
     sign_ins::SignInStore,
 };
@@ -54,6 +54,8 @@ pub(crate) struct Connection {
     pub(crate) complaints: Complaints,
     /// Word of changes of the list, where the server only gives it to those who ask.
     pub(crate) subscription: Option<Subscription>,
+    /// What its token allows, where it has one and that was said.
+    pub(crate) scopes: Vec<String>,
     stop: RunningServiceCancellationToken,
     running: Option<Running>,
 }
@@ -207,15 +209,16 @@ async fn over_http(server: &ToolServer, url: &str, house: &House, client: Client
             .ok_or_else(|| ConnectFault::NoSecret(name.clone()))?;
         config = config.auth_header(key.expose());
     }
-    let service = match oauth {
-        None => speak(client, StreamableHttpClientTransport::with_client(http, config)).await?,
-        Some(oauth) => {
-            let authorized = timeout(START, oauth::client(http, url, oauth, (&server.name, house))).await;
-            let authorized = authorized.map_err(|_| ConnectFault::Silent)??;
-            speak(client, StreamableHttpClientTransport::with_client(authorized, config)).await?
-        }
+    let Some(oauth) = oauth else {
+        let service = speak(client, StreamableHttpClientTransport::with_client(http, config)).await?;
+        return Ok(Connection::over(service));
     };
-    Ok(Connection::over(service))
+    let authorized = timeout(START, oauth::authorized(http, url, oauth, (&server.name, house))).await;
+    let Authorized { client: http, scopes } = authorized.map_err(|_| ConnectFault::Silent)??;
+    let service = speak(client, StreamableHttpClientTransport::with_client(http, config)).await?;
+    let mut connection = Connection::over(service);
+    connection.scopes = scopes;
+    Ok(connection)
 }
 
 /// The modern era first, then the one before it.
@@ -303,6 +306,7 @@ impl Connection {
             confinement: None,
             complaints: Complaints::default(),
             subscription: None,
+            scopes: Vec::new(),
             running: None,
         }
     }

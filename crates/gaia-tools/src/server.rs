@@ -15,9 +15,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    clean,
     client::InHand,
     connection::{self, Connection, Eras, House},
     launch::Complaints,
+    oauth,
     pins::PinStore,
     sandbox::Confinement,
     tool::{self, KnownTool, ListFault},
@@ -33,6 +35,9 @@ const RELIST: Duration = Duration::from_secs(600);
 const SOON: Duration = Duration::from_secs(5);
 /// How long a program runs that nobody calls.
 const IDLE: Duration = Duration::from_secs(300);
+/// How many scopes a token is said to need at most, and how long each may be.
+const MOST_SCOPES: usize = 32;
+const LONGEST_SCOPE: usize = 200;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -62,6 +67,8 @@ pub(crate) struct Now {
     pub(crate) restarts: u32,
     pub(crate) revision: Option<String>,
     pub(crate) confinement: Option<Confinement>,
+    /// What its token allows, where it has one and that was said.
+    pub(crate) scopes: Vec<String>,
 }
 
 /// Whether it can be called.
@@ -102,6 +109,7 @@ impl Server {
                 restarts: 0,
                 revision: None,
                 confinement: None,
+                scopes: Vec::new(),
             }),
             changes: watch::Sender::new(0),
             wanted: Notify::new(),
@@ -141,6 +149,32 @@ impl Server {
             ToolTransport::Unbuilt => "this version of Gaia has no such server",
             _ => "the config does not say what it needs; `gaia check` does",
         }
+    }
+
+    /// All that its token is to allow, where it was refused for what it does not: whoever asks for the missing scope alone
+    /// loses the others. The operator is told once, until the server's list is looked through again.
+    pub(crate) fn wanted_scopes(&self, refusal: &(dyn Error + 'static)) -> Option<Vec<String>> {
+        let more = oauth::missing_scope(refusal)?;
+        let more = more.split_whitespace().map(|scope| clean::line(scope, LONGEST_SCOPE));
+        let scopes = oauth::each_once(self.now().scopes.into_iter().chain(more).take(MOST_SCOPES).collect());
+        let name = &self.config.name;
+        let signs_in = match &self.config.transport {
+            ToolTransport::Http { oauth: Some(oauth), .. } if oauth.sign_in.is_some() => {
+                format!(", run `gaia tools <folder> sign-in {name}`")
+            }
+            _ => String::new(),
+        };
+        let refuses = format!("tool server `{name}` refuses what its token does not allow");
+        // A server that wants something else each time fills neither the log nor the notes.
+        if !self.now().notes.iter().any(|note| note.starts_with(&refuses)) {
+            let listed = scopes.join(", ");
+            let note = format!(
+                "{refuses}: write `scopes: [{listed}]` under its `oauth`{signs_in} and bring the game up again"
+            );
+            tracing::warn!(game.name = %self.house.game, tool.server = name, "{note}");
+            self.change(|now| now.notes.push(note));
+        }
+        Some(scopes)
     }
 
     /// Notes that it is used, so that it stays awake.
@@ -226,6 +260,8 @@ impl Server {
                 return Ending::Lost(because(&fault, &complaints));
             }
         };
+        let scopes = std::mem::take(&mut connection.scopes);
+        self.change(|now| now.scopes = scopes);
         let ending = self.serve(&mut connection).await;
         let ending = match ending {
             Ending::Lost(why) => Ending::Lost(with_complaints(why, &connection.complaints)),
@@ -286,7 +322,10 @@ impl Server {
         };
         let (judged, left_out) = match timeout(LIST, listing).await {
             Ok(Ok(listed)) => listed,
-            Ok(Err(fault)) => return Err(chain(&fault)),
+            Ok(Err(fault)) => {
+                self.wanted_scopes(&fault);
+                return Err(chain(&fault));
+            }
             Err(_) => return Err(format!("it did not list its tools within {} seconds", LIST.as_secs())),
         };
         let (tools, notes, next) = match judged {
@@ -329,7 +368,7 @@ pub(crate) fn chain(fault: &dyn Error) -> String {
         }
         source = cause.source();
     }
-    crate::clean::line(&text, 600)
+    clean::line(&text, 600)
 }
 
 fn because(fault: &dyn Error, complaints: &Complaints) -> String {

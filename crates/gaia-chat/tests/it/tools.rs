@@ -100,6 +100,7 @@ async fn processes_that_share_a_sign_in_renew_it_one_at_a_time_and_find_it_again
     let mut chat = Chat::start_with(|bundle, settings, _| {
         let oauth = ToolOauth {
             client_id: None,
+            client_key: None,
             client_secret: None,
             sign_in: Some("locked.sign_in".to_owned()),
             scopes: Vec::new(),

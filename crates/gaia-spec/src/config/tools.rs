@@ -124,26 +124,44 @@ fn transport(fields: &Fields, findings: &mut Findings) -> Option<Transport> {
 }
 
 fn http(url: String, fields: &Fields, findings: &mut Findings) -> Transport {
-    let oauth = fields.get("oauth").map(|item| {
-        let fields = item.fields();
-        let oauth = OAuth {
-            client_id: fields.text("client_id"),
-            client_secret: reference(fields.get("client_secret")),
-            sign_in: reference(fields.get("sign_in")),
-            scopes: fields.texts("scopes"),
-        };
-        if oauth.client_id.is_none() && (oauth.sign_in.is_none() || oauth.client_secret.is_some()) {
-            findings
-                .error(item.place, "`oauth` does not say which client asks for a token")
-                .helping("give `client_id` and its `client_secret`, or `sign_in` for somebody's yes in a browser");
-        }
-        oauth
-    });
     Transport::Url {
         url,
         key: reference(fields.get("key")),
-        oauth,
+        oauth: fields.get("oauth").map(|item| oauth(item, findings)),
     }
+}
+
+fn oauth(item: &Item, findings: &mut Findings) -> OAuth {
+    let fields = item.fields();
+    let oauth = OAuth {
+        client_id: fields.text("client_id"),
+        client_secret: reference(fields.get("client_secret")),
+        client_key: reference(fields.get("client_key")),
+        sign_in: reference(fields.get("sign_in")),
+        scopes: fields.texts("scopes"),
+    };
+    let proof = oauth.client_secret.as_ref().or(oauth.client_key.as_ref());
+    if oauth.client_id.is_none() && (oauth.sign_in.is_none() || proof.is_some()) {
+        findings
+            .error(item.place, "`oauth` does not say which client asks for a token")
+            .helping("give `client_id` and its `client_secret`, or `sign_in` for somebody's yes in a browser");
+    } else if oauth.sign_in.is_none() && proof.is_none() {
+        findings
+            .error(
+                item.place,
+                "`oauth` does not say how the client shows that it is itself",
+            )
+            .helping("give its `client_secret` or `client_key`, or `sign_in` for somebody's yes in a browser");
+    }
+    let other = ["client_secret", "sign_in"]
+        .iter()
+        .find(|key| fields.get(key).is_some());
+    if let (Some(key), Some(other)) = (fields.get("client_key"), other) {
+        findings
+            .error(key.place, format!("`client_key` and `{other}` cannot stand together"))
+            .helping("keep one of them");
+    }
+    oauth
 }
 
 fn program(command: &Item, fields: &Fields, findings: &mut Findings) -> Transport {

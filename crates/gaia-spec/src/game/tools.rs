@@ -106,6 +106,8 @@ pub struct OAuth {
     pub client_id: Option<String>,
     /// Where its secret is found.
     pub client_secret: Option<Reference>,
+    /// Where its private key is found.
+    pub client_key: Option<Reference>,
     /// Where a sign-in is found that somebody made in a browser.
     pub sign_in: Option<Reference>,
     /// What the token is to allow.
@@ -130,6 +132,7 @@ impl Transport {
                 let named = [
                     ("key", key.as_ref()),
                     ("client_secret", oauth.and_then(|oauth| oauth.client_secret.as_ref())),
+                    ("client_key", oauth.and_then(|oauth| oauth.client_key.as_ref())),
                     ("sign_in", oauth.and_then(|oauth| oauth.sign_in.as_ref())),
                 ];
                 named
@@ -171,6 +174,7 @@ impl Transport {
                 oauth: oauth.as_ref().map(|oauth| bundle::ToolOauth {
                     client_id: oauth.client_id.clone(),
                     client_secret: oauth.client_secret.as_ref().map(|_| named("client_secret")),
+                    client_key: oauth.client_key.as_ref().map(|_| named("client_key")),
                     sign_in: oauth.sign_in.as_ref().map(|_| named("sign_in")),
                     scopes: oauth.scopes.clone(),
                 }),

@@ -311,6 +311,8 @@ services:
       - {name: trains, command: trains, key: env:KEY, files: [srv], env: {1A: b}}
       - {name: trams, url: https://example.com/mcp, key: hunter2, oauth: {client_secret: env:SECRET}}
       - {name: ferries, command: ferries, tools: [a], kinds: {b: reads, a: buys, 'c d': reads}}
+      - {name: planes, url: https://example.com/mcp, oauth: {client_id: gaia}}
+      - {name: ships, url: https://example.com/mcp, oauth: {client_id: gaia, client_key: env:KEY, sign_in: file:/srv/s}}
 ";
     assert_snapshot!(errors(config), @r#"
     games/lost-bell/config.yaml:4:53: error: `files` only goes with `command`
@@ -336,6 +338,10 @@ services:
       help: allowed: reads, locates, posts, spends
     games/lost-bell/config.yaml:7:82: error: `c d` cannot be a name in `services.chat.mcp_servers.kinds`
       help: it must be a tool's name of at most 64 letters, digits, `_`, `-` and `.`
+    games/lost-bell/config.yaml:8:61: error: `oauth` does not say how the client shows that it is itself
+      help: give its `client_secret` or `client_key`, or `sign_in` for somebody's yes in a browser
+    games/lost-bell/config.yaml:9:90: error: `client_key` and `sign_in` cannot stand together
+      help: keep one of them
     "#);
 }
 

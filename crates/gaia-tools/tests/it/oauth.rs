@@ -6,7 +6,7 @@ use gaia_names::Secret;
 use gaia_protocol::bundle::{ToolOauth, ToolServer, ToolTransport};
 use gaia_testkit::{Authority, AuthorityOptions, KNOWN_CLIENT, eventually};
 use gaia_tools::{
-    PinsInMemory, SignInFault, SignInStore, SignInTo, SignInsAsTheyAre, SignInsInMemory, ToolAnswer, sign_in,
+    CallFault, PinsInMemory, SignInFault, SignInStore, SignInTo, SignInsAsTheyAre, SignInsInMemory, ToolAnswer, sign_in,
 };
 use serde_json::json;
 
@@ -25,6 +25,7 @@ fn by_itself(url: &str, client_secret: &str) -> ToolServer {
     let oauth = ToolOauth {
         client_id: Some(KNOWN_CLIENT.0.to_owned()),
         client_secret: Some(client_secret.to_owned()),
+        client_key: None,
         sign_in: None,
         scopes: vec!["read".to_owned()],
     };
@@ -35,6 +36,7 @@ fn by_sign_in(url: &str) -> ToolServer {
     let oauth = ToolOauth {
         client_id: None,
         client_secret: None,
+        client_key: None,
         sign_in: Some("sign_in".to_owned()),
         scopes: Vec::new(),
     };
@@ -90,6 +92,58 @@ async fn a_token_that_is_taken_back_is_had_anew() {
     let is_seen = async || (!look(&house).await.is_error).then_some(());
     eventually("it has a new token", is_seen).await;
     assert!(authority.asked().len() >= 2);
+}
+
+#[tokio::test]
+async fn a_tool_that_its_token_does_not_allow_says_which_scopes_are_wanted() {
+    let options = AuthorityOptions {
+        scope_of_calls: Some("write"),
+        ..AuthorityOptions::default()
+    };
+    let authority = Authority::start(options).await;
+    let mut server = by_itself(&authority.url(), "secret");
+    let house = House::of(&[server.clone()]).await;
+    let wanted = vec!["read".to_owned(), "write".to_owned()];
+    assert_eq!(look(&house).await.fault, Some(CallFault::WantsScopes(wanted.clone())));
+    let notes = house.report("locked").notes;
+    assert_eq!(
+        notes,
+        [
+            "tool server `locked` refuses what its token does not allow: write `scopes: [read, write]` under its `oauth` and \
+          bring the game up again"
+        ]
+    );
+    if let ToolTransport::Http { oauth: Some(oauth), .. } = &mut server.transport {
+        oauth.scopes = wanted;
+    }
+    let house = House::of(&[server]).await;
+    assert_eq!(inside(&look(&house).await), "seen");
+
+    let given = signed_in(&authority).await;
+    let house = process(&authority, &Arc::new(SignInsInMemory::default()), &given).await;
+    look(&house).await;
+    let notes = house.report("locked").notes.join("\n");
+    assert!(
+        notes.contains("run `gaia tools <folder> sign-in locked` and"),
+        "{notes}"
+    );
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_sign_asks_for_nothing() {
+    let authority = Authority::start(AuthorityOptions::default()).await;
+    let oauth = ToolOauth {
+        client_id: Some(KNOWN_CLIENT.0.to_owned()),
+        client_secret: None,
+        client_key: Some("secret".to_owned()),
+        sign_in: None,
+        scopes: Vec::new(),
+    };
+    let house = House::of(&[locked(&authority.url(), oauth)]).await;
+    let reason = house.report("locked").reason.unwrap();
+    assert!(reason.contains("the secret `secret` is no private key"), "{reason}");
+    assert!(!reason.contains(KNOWN_CLIENT.1), "{reason}");
+    assert!(authority.asked().is_empty());
 }
 
 #[tokio::test]

@@ -141,8 +141,8 @@ const OAUTH: &[Key] = &[
     Key::new(
         "client_id",
         Kind::Text { longest: 400 },
-        "The client that was registered with the authorization server beforehand. A sign-in needs none where that \
-         server registers clients itself.",
+        "The client that was registered with the authorization server beforehand, or the https:// address of a page that \
+         describes one (a client ID metadata document). A sign-in needs none where that server registers clients itself.",
     )
     .example("gaia"),
     Key::new(
@@ -151,6 +151,13 @@ const OAUTH: &[Key] = &[
         "Where its secret is found: env:NAME or file:/path.",
     )
     .example("env:BUS_SECRET"),
+    Key::new(
+        "client_key",
+        Kind::Reference,
+        "In place of a secret, where the client's private key is found, env:NAME or file:/path: PEM in PKCS #8, for \
+         RS256, ES256 or ES384 (private_key_jwt).",
+    )
+    .example("file:/srv/secrets/bus_times.pem"),
     Key::new(
         "sign_in",
         Kind::Reference,
